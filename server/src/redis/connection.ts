@@ -4,7 +4,7 @@ export interface RedisScript {
   readonly sha: string;
 }
 
-/** Thrown when Redis was not there, or did not answer in time; the command may still have been carried out. */
+/** Thrown when Redis was not there, or did not answer in time. */
 export class RedisAwayError extends Error {
   override readonly name = 'RedisAwayError';
   /** The command had left when the answer failed to come: it may have been carried out. */
@@ -22,26 +22,38 @@ export type RedisListener = (message: string) => void;
 export type RedisState = 'ready' | 'away';
 
 /**
- * One Redis, or one Redis Cluster, as the rest of the server sees it: a connection for commands and one for
- * subscriptions, both of which come back by themselves.
+ * One Redis, or one Redis Cluster, as the rest of the server sees it: a line for commands and one for subscriptions,
+ * both of which come back by themselves.
  *
  * MUST refuse at once, with `RedisAwayError`, while it is away; MUST NOT queue.
  * MUST settle each command within its timeout.
  */
 export interface RedisConnection {
+  /** The command line. */
   readonly state: RedisState;
+  /** The subscription line. */
+  readonly delivery: RedisState;
   /** Put in front of every key and channel by the caller. */
   readonly keyPrefix: string;
   /** Runs a script; `keys` share one slot. Bulk replies are strings, integers numbers. */
   run(script: RedisScript, keys: readonly string[], args: readonly string[], options?: RedisCallOptions): Promise<unknown>;
   /** Sends one command; `key` says which node of a cluster, and is not added to `args`. */
   send(key: string, args: readonly string[], options?: RedisCallOptions): Promise<unknown>;
-  /** Sharded subscription; outlives reconnects. Resolves when Redis has confirmed it. */
+  /**
+   * Sharded subscription; outlives reconnects. Resolves when Redis has confirmed it. When it rejects it is written down
+   * all the same: the next line has it before `delivery` is `ready`.
+   *
+   * @throws RedisAwayError
+   */
   subscribe(channel: string, listener: RedisListener): Promise<void>;
   /** MUST NOT reject: a subscription that cannot be ended now is not renewed. */
   unsubscribe(channel: string, listener: RedisListener): Promise<void>;
   /** Called after each change of `state`; gives the way to stop. */
   onState(listener: (state: RedisState) => void): () => void;
+  /** Called after each change of `delivery`; `ready` comes when every channel is subscribed again. */
+  onDelivery(listener: (state: RedisState) => void): () => void;
+  /** Throws the subscription line away and opens another: for one that is up but says nothing. */
+  restartDelivery(reason: string): void;
   close(): Promise<void>;
 }
 

@@ -1,0 +1,64 @@
+import { createClient, ErrorReply } from 'redis';
+import type { RedisScript } from './connection.ts';
+import type { LineClient } from './line.ts';
+
+export type Dispatch = (message: string, channel: string) => void;
+
+/** One node-redis client, of one server or of a cluster, with what Usher asks of it. */
+export interface NodeClient extends LineClient {
+  /** Several channels may go into one subscribe: true of one server, not of a cluster, where each has its slot. */
+  readonly batches: boolean;
+  run(script: RedisScript, keys: readonly string[], args: readonly string[]): Promise<unknown>;
+  send(key: string, args: readonly string[]): Promise<unknown>;
+  subscribe(channels: readonly string[], dispatch: Dispatch): Promise<void>;
+  unsubscribe(channel: string, dispatch: Dispatch): Promise<void>;
+}
+
+/** EVALSHA, and EVAL once where Redis does not know the script yet: after a restart, a flush or a failover. */
+export async function runScript(
+  bySha: () => Promise<unknown>,
+  byText: () => Promise<unknown>,
+): Promise<unknown> {
+  try {
+    return await bySha();
+  } catch (error) {
+    if (error instanceof ErrorReply && error.message.startsWith('NOSCRIPT')) return byText();
+    throw error;
+  }
+}
+
+/**
+ * A client that does not come back by itself: the line throws it away and makes another. node-redis' own reconnect waits
+ * for ever on a server that accepts and then says nothing, and its offline queue hides that it is away.
+ */
+export function singleClient(url: string, timeoutMs: number): NodeClient {
+  const client = createClient({
+    url,
+    RESP: 3,
+    disableOfflineQueue: true,
+    socket: { connectTimeout: timeoutMs, reconnectStrategy: false },
+    maintNotifications: 'disabled',
+  });
+  let ended: ((cause: unknown) => void) | undefined;
+  client.on('error', (cause: unknown) => {
+    ended?.(cause);
+    ended = undefined;
+  });
+  return {
+    batches: true,
+    connect: () => client.connect(),
+    destroy: () => client.destroy(),
+    check: () => client.ping(),
+    onEnd(listener) {
+      ended = listener;
+    },
+    run: (script, keys, args) =>
+      runScript(
+        () => client.evalSha(script.sha, { keys: [...keys], arguments: [...args] }),
+        () => client.eval(script.lua, { keys: [...keys], arguments: [...args] }),
+      ),
+    send: (_key, args) => client.sendCommand([...args]),
+    subscribe: (channels, dispatch) => client.sSubscribe([...channels], dispatch),
+    unsubscribe: (channel, dispatch) => client.sUnsubscribe(channel, dispatch),
+  };
+}
