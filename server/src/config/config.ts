@@ -66,8 +66,13 @@ export type ConfigResult =
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+export interface ReadConfigOptions {
+  /** An embedding app brings its own authenticator, which counts as configured. @default false */
+  readonly hasAuthenticator?: boolean;
+}
+
 /** Reads the whole environment and tells every fault at once. An empty variable counts as not given. */
-export function readConfig(env: Environment): ConfigResult {
+export function readConfig(env: Environment, options: ReadConfigOptions = {}): ConfigResult {
   const faults: ConfigFault[] = [];
   const values: Partial<Record<VariableName, unknown>> = {};
   const given = new Set<VariableName>();
@@ -79,7 +84,7 @@ export function readConfig(env: Environment): ConfigResult {
     else faults.push(...read.left);
   }
   // Rules between variables see what could be read, so that their faults are told in the same run.
-  const together = checkTogether(values as Partial<Values>, given);
+  const together = checkTogether(values as Partial<Values>, given, options.hasAuthenticator ?? false);
   faults.push(...together.faults);
   if (faults.length > 0) return { ok: false, faults };
   return { ok: true, config: toConfig(values as Values, together) };

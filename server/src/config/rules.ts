@@ -19,11 +19,15 @@ const isLoopback = (host: string): boolean => /^(127(\.\d{1,3}){3}|::1|localhost
  * Applies the rules between variables. `values` lacks those that could not be read; `given` names all that were given,
  * so that a wrong JWT_SECRET is not told a second time as no authentication at all.
  */
-export function checkTogether(values: Partial<Values>, given: ReadonlySet<VariableName>): Together {
+export function checkTogether(
+  values: Partial<Values>,
+  given: ReadonlySet<VariableName>,
+  hasAuthenticator: boolean,
+): Together {
   const faults: ConfigFault[] = [];
   const warnings: string[] = [];
   const production = values.NODE_ENV?.toLowerCase() === 'production';
-  const configured = authVariables.some((name) => given.has(name));
+  const configured = hasAuthenticator || authVariables.some((name) => given.has(name));
   const asked = values.DISABLE_AUTH === true;
   const authDisabled = asked || (!configured && !production);
 

@@ -1,0 +1,30 @@
+import { type Code, codes, type Principal, UsherError } from '@usher/contracts';
+import type { AuthResult } from './authenticator.ts';
+
+export type Refusal = Extract<AuthResult, { ok: false }>;
+
+export interface RefusalDetails {
+  /** Replaces the table's message; MUST NOT hold any part of a token. */
+  readonly message?: string;
+  readonly retryAfterMs?: number;
+}
+
+export const admit = (principal: Principal): AuthResult => ({ ok: true, principal });
+
+/** Refuses with the table's status. */
+export const refuse = (code: Code, details: RefusalDetails = {}): Refusal => ({
+  ok: false,
+  status: codes[code].http ?? 500,
+  code,
+  ...details,
+});
+
+/** The principal of an admission. @throws UsherError with the refusal's code */
+export function principalOf(result: AuthResult): Principal {
+  if (result.ok) return result.principal;
+  const { code, message, retryAfterMs } = result;
+  throw new UsherError(code, {
+    ...(message !== undefined && { message }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
+}
