@@ -66,7 +66,13 @@ export const codes = {
     client: 'new-ticket',
     message: 'The ticket is unknown, used or expired',
   },
-  FORBIDDEN: { http: 403, close: 1008, trpc: 'FORBIDDEN', client: 'final', message: 'The caller lacks the scope for this' },
+  FORBIDDEN: {
+    http: 403,
+    close: 1008,
+    trpc: 'FORBIDDEN',
+    client: 'final',
+    message: 'The caller lacks the scope for this',
+  },
   AUTH_UNAVAILABLE: {
     http: 503,
     close: null,
@@ -74,7 +80,13 @@ export const codes = {
     client: 'back-off',
     message: 'Tokens cannot be verified at the moment',
   },
-  ORIGIN_NOT_ALLOWED: { http: 403, close: null, trpc: 'FORBIDDEN', client: 'final', message: 'This origin is not allowed' },
+  ORIGIN_NOT_ALLOWED: {
+    http: 403,
+    close: null,
+    trpc: 'FORBIDDEN',
+    client: 'final',
+    message: 'This origin is not allowed',
+  },
   WRONG_PATH: {
     http: 404,
     close: null,
@@ -82,10 +94,22 @@ export const codes = {
     client: 'final',
     message: 'WebSocket upgrades are taken on /trpc, /ws and /websocket',
   },
-  TOPIC_UNKNOWN: { http: 404, close: null, trpc: 'NOT_FOUND', client: 'try-for-a-while', message: 'There is no such topic' },
+  TOPIC_UNKNOWN: {
+    http: 404,
+    close: null,
+    trpc: 'NOT_FOUND',
+    client: 'try-for-a-while',
+    message: 'There is no such topic',
+  },
   TOPIC_CLOSED: { http: 409, close: null, trpc: 'CONFLICT', client: 'final', message: 'The topic is closed' },
   BAD_REQUEST: { http: 400, close: null, trpc: 'BAD_REQUEST', client: 'final', message: 'The request is not valid' },
-  PAYLOAD_TOO_LARGE: { http: 413, close: 1009, trpc: 'PAYLOAD_TOO_LARGE', client: 'final', message: 'The payload is too large' },
+  PAYLOAD_TOO_LARGE: {
+    http: 413,
+    close: 1009,
+    trpc: 'PAYLOAD_TOO_LARGE',
+    client: 'final',
+    message: 'The payload is too large',
+  },
   RATE_LIMITED: { http: 429, close: 1008, trpc: 'TOO_MANY_REQUESTS', client: 'wait', message: 'Too many requests' },
   CONNECTION_LIMIT: {
     http: 429,
@@ -108,7 +132,13 @@ export const codes = {
     client: 'back-off',
     message: 'The log cannot be reached at the moment',
   },
-  DRAINING: { http: 503, close: 1012, trpc: 'SERVICE_UNAVAILABLE', client: 'wait', message: 'This instance is leaving' },
+  DRAINING: {
+    http: 503,
+    close: 1012,
+    trpc: 'SERVICE_UNAVAILABLE',
+    client: 'wait',
+    message: 'This instance is leaving',
+  },
   SLOW_CONSUMER: {
     http: null,
     close: 1013,
@@ -116,8 +146,20 @@ export const codes = {
     client: 'resume',
     message: 'The connection reads more slowly than events arrive',
   },
-  SESSION_REVOKED: { http: 401, close: 1008, trpc: 'UNAUTHORIZED', client: 'new-token', message: 'The session was revoked' },
-  TOKEN_EXPIRED: { http: 401, close: 1008, trpc: 'UNAUTHORIZED', client: 'new-token', message: 'The token has expired' },
+  SESSION_REVOKED: {
+    http: 401,
+    close: 1008,
+    trpc: 'UNAUTHORIZED',
+    client: 'new-token',
+    message: 'The session was revoked',
+  },
+  TOKEN_EXPIRED: {
+    http: 401,
+    close: 1008,
+    trpc: 'UNAUTHORIZED',
+    client: 'new-token',
+    message: 'The token has expired',
+  },
   INTERNAL: { http: 500, close: 1011, trpc: 'INTERNAL_SERVER_ERROR', client: 'back-off', message: 'Internal error' },
 } as const satisfies Record<string, CodeEntry>;
 

@@ -8,7 +8,13 @@ export { describeError, type ErrorDescription, type UsherRouter, usherRouter } f
 export { parseTopicName, type TopicName } from './topic-name.ts';
 export { agent } from './topics/agent.ts';
 export { type BoxedTopics, boxedTopics } from './topics/boxed.ts';
-export { defineTopic, type TopicAccess, type TopicDefinition, type TopicEvents, type TopicOptions } from './topics/define.ts';
+export {
+  defineTopic,
+  type TopicAccess,
+  type TopicDefinition,
+  type TopicEvents,
+  type TopicOptions,
+} from './topics/define.ts';
 export { job } from './topics/job.ts';
 export { announcement, publicTopic, user } from './topics/open.ts';
 export { process } from './topics/process.ts';

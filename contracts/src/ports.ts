@@ -86,7 +86,10 @@ export interface TopicsPort {
   publish(principal: Principal, input: PublishInput): Promise<Published>;
   publishMany(principal: Principal, input: PublishManyInput): Promise<PublishedMany>;
   close(input: CloseInput): Promise<{ readonly position: string }>;
-  state(principal: Principal, input: { readonly topic: string }): Promise<{ readonly position: string; readonly state: unknown }>;
+  state(
+    principal: Principal,
+    input: { readonly topic: string },
+  ): Promise<{ readonly position: string; readonly state: unknown }>;
   history(principal: Principal, input: HistoryInput): Promise<TopicPage>;
   poll(principal: Principal, input: PollInput, signal: AbortSignal | undefined): Promise<PollAnswer>;
   subscribe(

@@ -84,7 +84,8 @@ const admin = scoped('admin');
 
 /** Brings the request's id to a subscription that came over a socket, so that it can be served natively. */
 const subscriber = signedIn.use(async ({ ctx, getRawInput, next }) => {
-  const raw = ctx.socket === null ? undefined : ((await getRawInput()) as { [requestIdKey]?: number | string } | undefined);
+  const raw =
+    ctx.socket === null ? undefined : ((await getRawInput()) as { [requestIdKey]?: number | string } | undefined);
   const requestId = raw?.[requestIdKey];
   return next({ ctx: { native: requestId === undefined ? undefined : { socket: ctx.socket, requestId } } });
 });
@@ -106,9 +107,7 @@ export const usherRouter = t.router({
   topic: t.router({
     create: publisher.input(createInput).mutation(({ ctx, input }) => ctx.ports.topics.create(input)),
     delete: publisher.input(topicInput).mutation(({ ctx, input }) => ctx.ports.topics.delete(input)),
-    publish: publisher
-      .input(publishInput)
-      .mutation(({ ctx, input }) => ctx.ports.topics.publish(ctx.principal, input)),
+    publish: publisher.input(publishInput).mutation(({ ctx, input }) => ctx.ports.topics.publish(ctx.principal, input)),
     publishMany: publisher
       .input(publishManyInput)
       .mutation(({ ctx, input }) => ctx.ports.topics.publishMany(ctx.principal, input)),

@@ -66,7 +66,11 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
     const client = delivery.client;
     if (client === null) throw new RedisAwayError('Redis is not ready', { ambiguous: false });
     try {
-      await within(client.subscribe([channel], dispatch), timeoutMs, () => new Error(`No answer within ${timeoutMs} ms`));
+      await within(
+        client.subscribe([channel], dispatch),
+        timeoutMs,
+        () => new Error(`No answer within ${timeoutMs} ms`),
+      );
     } catch (cause) {
       delivery.restart('A subscription was not confirmed');
       throw new RedisAwayError('The subscription was not confirmed', { ambiguous: true, cause });
@@ -84,7 +88,10 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
     throw new RedisAwayError('The connection to Redis was lost before the answer', { ambiguous: true, cause });
   };
 
-  const call = async (send: (client: NodeClient) => Promise<unknown>, callOptions?: RedisCallOptions): Promise<unknown> => {
+  const call = async (
+    send: (client: NodeClient) => Promise<unknown>,
+    callOptions?: RedisCallOptions,
+  ): Promise<unknown> => {
     const client = commands.client;
     if (client === null) throw new RedisAwayError('Redis is not ready', { ambiguous: false });
     const waitMs = callOptions?.timeoutMs ?? timeoutMs;

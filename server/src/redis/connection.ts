@@ -36,7 +36,12 @@ export interface RedisConnection {
   /** Put in front of every key and channel by the caller. */
   readonly keyPrefix: string;
   /** Runs a script; `keys` share one slot. Bulk replies are strings, integers numbers. */
-  run(script: RedisScript, keys: readonly string[], args: readonly string[], options?: RedisCallOptions): Promise<unknown>;
+  run(
+    script: RedisScript,
+    keys: readonly string[],
+    args: readonly string[],
+    options?: RedisCallOptions,
+  ): Promise<unknown>;
   /** Sends one command; `key` says which node of a cluster, and is not added to `args`. */
   send(key: string, args: readonly string[], options?: RedisCallOptions): Promise<unknown>;
   /**

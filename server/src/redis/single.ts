@@ -15,10 +15,7 @@ export interface NodeClient extends LineClient {
 }
 
 /** EVALSHA, and EVAL once where Redis does not know the script yet: after a restart, a flush or a failover. */
-export async function runScript(
-  bySha: () => Promise<unknown>,
-  byText: () => Promise<unknown>,
-): Promise<unknown> {
+export async function runScript(bySha: () => Promise<unknown>, byText: () => Promise<unknown>): Promise<unknown> {
   try {
     return await bySha();
   } catch (error) {

@@ -1,0 +1,346 @@
+import { randomUUID } from 'node:crypto';
+import { type Code, limits, type Principal, type TopicDefinition, UsherError, type UsherPorts } from '@usher/contracts';
+import type { Authenticator, AuthRequest } from './auth/authenticator.ts';
+import { createAuthenticator } from './auth/create-authenticator.ts';
+import type { AuthFailureHook } from './auth/on-auth-failure.ts';
+import { createOriginPolicy } from './auth/origin.ts';
+import type { Config } from './config/config.ts';
+import { createConnectionRegistry } from './connections/registry.ts';
+import { drain } from './drain.ts';
+import { createDeliveryProbe } from './health/delivery-probe.ts';
+import { watchEventLoop } from './health/event-loop.ts';
+import { createHealth } from './health/health.ts';
+import { type Availability, createHub } from './hub/hub.ts';
+import { createLeasedRate } from './limits/leased-rate.ts';
+import { createMemoryRateLimiter } from './limits/memory.ts';
+import { refuseUnless } from './limits/rate.ts';
+import { createRedisRateLimiter } from './limits/redis.ts';
+import { createLog, type Log } from './log.ts';
+import { createMetrics } from './metrics/metrics.ts';
+import { connectRedis } from './redis/connect.ts';
+import type { RedisConnection } from './redis/connection.ts';
+import { currentRuntime } from './runtime/current.ts';
+import { createMemoryTicketStore } from './tickets/memory.ts';
+import { createRedisTicketStore } from './tickets/redis.ts';
+import { createTickets } from './tickets/tickets.ts';
+import { createAuthorize } from './topics/authorize.ts';
+import { createDefinitions } from './topics/definitions.ts';
+import { createLoadState } from './topics/load-state.ts';
+import { createMemoryLog } from './topics/memory.ts';
+import { createPoll } from './topics/poll.ts';
+import { createPublisher, type Publisher } from './topics/publisher.ts';
+import { createRedisLog } from './topics/redis.ts';
+import { createSubscribe } from './topics/subscribe.ts';
+import { createTopics } from './topics/topics.ts';
+import type { Connection } from './transport/connection.ts';
+import { createHandle } from './transport/http.ts';
+import { createServe } from './transport/serve.ts';
+import { createSockets } from './transport/sockets.ts';
+import { createUpgrader, type RequestFacts } from './transport/upgrade.ts';
+import { version } from './version.ts';
+
+export interface ServerOptions {
+  readonly config: Config;
+  /** Topics besides the boxed ones. @default [] */
+  readonly topics?: readonly TopicDefinition[];
+  /** The application's own ways to tell who asks, after keys and tokens. @default [] */
+  readonly authenticators?: readonly Authenticator[];
+  readonly onAuthFailure?: AuthFailureHook;
+  /** @default a pino logger on standard output */
+  readonly log?: Log;
+}
+
+/** A running Usher. */
+export interface UsherServer extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  readonly instanceId: string;
+  /** Publishing from this process: nothing is serialised twice, and no rate applies. */
+  readonly topics: Publisher;
+  readonly ports: UsherPorts;
+  /** Leaves: not ready at once, clients asked to move, then closed. */
+  drain(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Room in a body or frame for what surrounds payload and state. */
+const envelopeBytes = 65_536;
+const minBodyBytes = 1_048_576;
+
+/** Wires the service together and starts it: the one place that knows which twin of each port is used. */
+export async function startServer(options: ServerOptions): Promise<UsherServer> {
+  const { config } = options;
+  const instanceId = randomUUID();
+  const log = options.log ?? createLog({ level: config.logLevel, fields: { instanceId } });
+  const runtime = await currentRuntime();
+  const metrics = createMetrics(version, runtime.name);
+  const closers: (() => unknown)[] = [];
+  const onClose = <T>(value: T, close: (value: T) => unknown): T => {
+    closers.unshift(() => close(value));
+    return value;
+  };
+
+  const redis: RedisConnection | null =
+    config.redisUrls === null
+      ? null
+      : onClose(
+          connectRedis({
+            urls: config.redisUrls,
+            keyPrefix: config.redisKeyPrefix,
+            log,
+            onCommand: (seconds, answered) => metrics.redisCommandSeconds.labels(String(answered)).observe(seconds),
+          }),
+          (connection) => connection.close(),
+        );
+  const probe = redis && onClose(createDeliveryProbe({ redis, log }), (it) => it.close());
+  const eventLoop = onClose(watchEventLoop({ onLag: (seconds) => metrics.eventLoopLagSeconds.set(seconds) }), (it) =>
+    it.close(),
+  );
+
+  const limiter = redis ? createRedisRateLimiter({ redis }) : createMemoryRateLimiter();
+  const publishRate = createLeasedRate({ limiter, limit: config.publishesPerSecond, windowMs: 1_000 });
+  const registry = onClose(
+    createConnectionRegistry({
+      instanceId,
+      redis,
+      log,
+      maxConnectionsPerUser: config.maxConnectionsPerUser,
+      overflow: config.connectionLimitPolicy,
+      onRefused: (code) => metrics.refusals.labels(code).inc(),
+    }),
+    (it) => it.close(),
+  );
+  const tickets = onClose(
+    createTickets({
+      store: redis ? createRedisTicketStore({ redis }) : createMemoryTicketStore(),
+      log,
+      rateLimiter: limiter,
+      isRevoked: (principal, issuedAt) => registry.revocations.isRevoked(principal, issuedAt),
+      onIssue: () => metrics.ticketsIssued.inc(),
+      onPass: (source) => metrics.ticketPasses.labels(source).inc(),
+      onOpen: (outcome) => metrics.ticketOpens.labels(outcome).inc(),
+      ticketTtlMs: config.ticketTtlMs,
+      consumedTtlMs: config.consumedTtlMs,
+      consumedSweepMs: config.consumedSweepMs,
+      consumedCacheSize: config.consumedCacheSize,
+      ticketsPerMinute: config.ticketsPerMinute,
+    }),
+    (it) => it.close(),
+  );
+
+  const definitions = createDefinitions(options.topics);
+  const load = createLoadState(definitions);
+  const logLimits = {
+    topicMaxEvents: config.topicMaxEvents,
+    topicTtlMs: config.topicTtlMs,
+    topicCloseGraceMs: config.topicCloseGraceMs,
+  };
+  const topicLog = redis
+    ? createRedisLog({ redis, ...logLimits })
+    : onClose(createMemoryLog(logLimits), (it) => it.close());
+  let publish: (group: string, frame: string) => void = () => {};
+  const hub = onClose(
+    createHub({
+      log: topicLog,
+      availability: redis ? redisAvailability(redis) : alwaysAvailable,
+      publish: (group, frame) => publish(group, frame),
+      metrics,
+      logger: log,
+      load,
+      limits: {
+        pageEvents: 64,
+        pageBytes: 262_144,
+        ringEvents: 256,
+        ringBytes: 1_048_576,
+        maxReplayEvents: config.maxReplayEvents,
+        maxHistoryBytes: config.maxHistoryBytes,
+        maxPending: 1_000,
+      },
+    }),
+    (it) => it.close(),
+  );
+  const authorize = createAuthorize({ log: topicLog, hub });
+  const publisherFor = (admit: (principal: Principal, cost: number) => Promise<void>): Publisher =>
+    createPublisher({ log: topicLog, hub, definitions, limits: config, metrics, admit });
+  const topics = createTopics({
+    log: topicLog,
+    definitions,
+    authorize,
+    load,
+    publisher: publisherFor(async ({ userId }, cost) =>
+      refuseUnless(await publishRate.take(`publish:${userId}`, cost)),
+    ),
+    subscribe: createSubscribe({
+      hub,
+      authorize,
+      definitions,
+      presence: null,
+      metrics,
+      maxReplayEvents: config.maxReplayEvents,
+      load,
+    }),
+    poll: createPoll({ hub, authorize, definitions, metrics, maxReplayEvents: config.maxReplayEvents, load }),
+  });
+
+  let drainingSince: number | null = null;
+  const health = createHealth({
+    version,
+    checks: {
+      redis: () => (redis ? { ok: redis.state === 'ready', mode: 'redis' } : { ok: true, mode: 'memory' }),
+      delivery: () => (probe ? { ok: probe.ok, ageMs: probe.ageMs } : { ok: true, mode: 'memory' }),
+      draining: () => ({ ok: drainingSince === null }),
+      eventLoop: () => ({ ok: eventLoop.lagMs < 5_000, lagMs: Math.round(eventLoop.lagMs) }),
+    },
+  });
+  const ports: UsherPorts = {
+    tickets,
+    topics,
+    presence: { list: async () => ({ members: [] }) },
+    connections: registry,
+    health,
+  };
+
+  const maxBodyBytes = Math.max(minBodyBytes, config.maxPayloadBytes + config.maxStateBytes + envelopeBytes);
+  const isAllowedOrigin = createOriginPolicy(config.allowedOrigins);
+  const authenticator = createAuthenticator({
+    config,
+    log,
+    authenticators: options.authenticators ?? [],
+    onAuthFailure: options.onAuthFailure ?? null,
+  });
+  const authenticate = async (facts: RequestFacts): Promise<Principal> => {
+    const result = await authenticator(authRequest(facts));
+    if (!result.ok) throw refusalOf(result);
+    return result.principal;
+  };
+
+  const sockets = createSockets({
+    limits: {
+      maxFrameBytes: maxBodyBytes,
+      maxSubscriptions: config.maxSubscriptionsPerConnection,
+      paceBytes: Math.min(262_144, config.backpressureLimitBytes / 4),
+      maxParkedFrames: 100,
+      maxParkedBytes: maxBodyBytes,
+      refusedCloseMs: 1_000,
+    },
+    serve: (connection) => serve(connection),
+    metrics,
+    heartbeatIntervalMs: config.heartbeatIntervalMs,
+    pongTimeoutMs: config.pongTimeoutMs,
+    writeTimeoutMs: config.writeTimeoutMs,
+    connectionParamsTimeoutMs: limits.connectionParamsTimeoutMs,
+    maxUnauthenticatedSockets: config.maxUnauthenticatedSockets,
+  });
+  const upgrader = createUpgrader({
+    sockets,
+    tickets,
+    isAllowedOrigin,
+    async authenticateRequest(facts) {
+      const bearer = facts.request.headers.has('authorization');
+      const cookie = config.jwtCookie !== null && facts.request.headers.has('cookie');
+      if (!bearer && !cookie && !config.authDisabled) return null;
+      const principal = await authenticate(facts);
+      if (registry.revocations.isRevoked(principal, Date.now())) throw new UsherError('SESSION_REVOKED');
+      return principal;
+    },
+    async admit(connection, principal) {
+      const { connectionId, since } = connection;
+      const handle = { close: (code: Code) => connection.refuse(new UsherError(code), 0) };
+      const lease = await registry.admit(
+        { connectionId, principal, address: connection.request.address, since },
+        handle,
+      );
+      return () => void lease.release();
+    },
+    drainingForMs: () => (drainingSince === null ? null : 1_000),
+  });
+  const serve = createServe({ ports, log, authenticate: upgrader.finish });
+
+  const listener = runtime.listen({
+    host: config.host,
+    port: config.port,
+    maxBodyBytes: maxBodyBytes * 2,
+    maxFrameBytes: maxBodyBytes * 2,
+    backpressureLimitBytes: config.backpressureLimitBytes,
+    handle: createHandle({
+      ports,
+      upgrader,
+      authenticate,
+      body: { maxBodyBytes, bodyTimeoutMs: 10_000 },
+      cors: { isAllowedOrigin, credentials: config.jwtCookie !== null },
+      metrics,
+      metricsToken: config.metricsToken?.reveal() ?? null,
+      trustProxy: config.trustProxy,
+      log,
+    }),
+  });
+  publish = listener.publish;
+  const gauges = setInterval(() => {
+    if (redis) {
+      metrics.redisUp.labels('commands').set(redis.state === 'ready' ? 1 : 0);
+      metrics.redisUp.labels('delivery').set(redis.delivery === 'ready' ? 1 : 0);
+    }
+    if (probe?.ageMs != null) metrics.probeAgeSeconds.set(probe.ageMs / 1_000);
+  }, 1_000);
+
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= (async () => {
+      clearInterval(gauges);
+      sockets.close();
+      await listener.stop(true);
+      for (const closer of closers) await closer();
+    })();
+    return closing;
+  };
+
+  const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${listener.port}`;
+  return {
+    url,
+    port: listener.port,
+    instanceId,
+    topics: publisherFor(async () => {}),
+    ports,
+    async drain() {
+      drainingSince ??= Date.now();
+      await drain({ sockets, log, timeoutMs: config.drainTimeoutMs });
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+const authRequest = ({ request, url, address, traceId }: RequestFacts): AuthRequest => ({
+  headers: request.headers,
+  url,
+  address,
+  traceId,
+});
+
+const refusalOf = (result: {
+  readonly code: Code;
+  readonly message?: string;
+  readonly retryAfterMs?: number;
+}): UsherError =>
+  new UsherError(result.code, {
+    ...(result.message !== undefined && { message: result.message }),
+    ...(result.retryAfterMs !== undefined && { retryAfterMs: result.retryAfterMs }),
+  });
+
+/** Without Redis there is nothing that could be away. */
+const alwaysAvailable: Availability = { available: true, onChange: () => () => {} };
+
+function redisAvailability(redis: RedisConnection): Availability {
+  const isAvailable = () => redis.state === 'ready' && redis.delivery === 'ready';
+  return {
+    get available() {
+      return isAvailable();
+    },
+    onChange(listener) {
+      const stops = [redis.onState(listener), redis.onDelivery(listener)];
+      return () => {
+        for (const stop of stops) stop();
+      };
+    },
+  };
+}

@@ -1,0 +1,65 @@
+import { UsherError } from '@usher/contracts';
+
+export interface BodyLimits {
+  readonly maxBodyBytes: number;
+  /** A body that has not come within this time is given up. */
+  readonly bodyTimeoutMs: number;
+}
+
+/**
+ * The request with its body read, whole and bounded, as JSON for tRPC.
+ *
+ * `curl -d` calls its body a form; tRPC would refuse it. A body that begins like JSON is taken as JSON.
+ *
+ * @throws UsherError PAYLOAD_TOO_LARGE, BAD_REQUEST
+ */
+export async function readBody(request: Request, limits: BodyLimits): Promise<Request> {
+  if (request.body === null || request.method === 'GET' || request.method === 'HEAD') return request;
+  const bytes = await collect(request, limits);
+  const headers = new Headers(request.headers);
+  if (bytes.byteLength > 0 || headers.has('content-type')) headers.set('content-type', 'application/json');
+  headers.delete('transfer-encoding');
+  headers.set('content-length', String(bytes.byteLength));
+  return new Request(request.url, { method: request.method, headers, body: bytes, signal: request.signal });
+}
+
+/** The bytes of a body. @throws UsherError PAYLOAD_TOO_LARGE, BAD_REQUEST */
+export async function collect(request: Request, limits: BodyLimits): Promise<Uint8Array<ArrayBuffer>> {
+  const { maxBodyBytes, bodyTimeoutMs } = limits;
+  const tooLarge = () => new UsherError('PAYLOAD_TOO_LARGE', { message: `A body has at most ${maxBodyBytes} bytes` });
+  if (Number(request.headers.get('content-length') ?? 0) > maxBodyBytes) throw tooLarge();
+  if (request.body === null) return new Uint8Array();
+  const reader = request.body.getReader();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    reader.cancel().catch(() => {});
+  }, bodyTimeoutMs);
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      length += value.byteLength;
+      if (length > maxBodyBytes) {
+        reader.cancel().catch(() => {});
+        throw tooLarge();
+      }
+      chunks.push(value);
+    }
+  } catch (cause) {
+    if (cause instanceof UsherError) throw cause;
+    throw new UsherError('BAD_REQUEST', { message: 'The body broke off', cause });
+  } finally {
+    clearTimeout(timer);
+  }
+  if (late) throw new UsherError('BAD_REQUEST', { message: `The body did not come within ${bodyTimeoutMs} ms` });
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return bytes;
+}

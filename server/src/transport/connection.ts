@@ -1,0 +1,240 @@
+import { getErrorShape } from '@trpc/server';
+import { type Code, codes, type Principal, UsherError, usherRouter } from '@usher/contracts';
+import type { RuntimeSocket, SocketHandlers } from '../runtime/runtime.ts';
+import type { SubscriberSocket } from '../topics/subscribe.ts';
+
+export interface ConnectionLimits {
+  readonly maxFrameBytes: number;
+  readonly maxSubscriptions: number;
+  /** Above this many unwritten bytes a replay waits. */
+  readonly paceBytes: number;
+  /** Frames and bytes taken before the connection's context is there. */
+  readonly maxParkedFrames: number;
+  readonly maxParkedBytes: number;
+  /** A refused socket is closed this long after it was told, more or less: at once would be a reconnect storm. */
+  readonly refusedCloseMs: number;
+}
+
+/** What the connection needs of the place that holds it. */
+export interface ConnectionHost {
+  readonly limits: ConnectionLimits;
+  readonly now: () => number;
+  readonly random: () => number;
+  /** Gives the socket to tRPC's own handler. */
+  serve(connection: Connection): void;
+  opened(connection: Connection): void;
+  closed(connection: Connection, code: number): void;
+}
+
+/** The request behind a connection, kept because Deno has it no longer after the upgrade. */
+export interface UpgradeRequest {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly traceId: string;
+  readonly address: string | null;
+  /** The client announced `connectionParams`, and must send them in time. */
+  readonly awaitsParams: boolean;
+}
+
+type Listener = (...args: unknown[]) => void;
+
+const open = 1;
+const closing = 2;
+const over = 3;
+
+/**
+ * One WebSocket: towards the runtime its handlers, towards tRPC's `getWSConnectionHandler` the few members of `ws` it
+ * uses, towards topics a subscriber. One object, since there are many of them.
+ */
+export class Connection implements SocketHandlers, SubscriberSocket {
+  readonly connectionId: string;
+  readonly request: UpgradeRequest;
+  readonly since: number;
+  readyState = open;
+  /** Known when the ticket, the token or the parameters have been accepted. */
+  principal: Principal | null = null;
+  /** When anything last came from the client. */
+  heardAt: number;
+  /** When a `PING` went out that nothing has answered. */
+  askedAt = 0;
+  /** Since when there are unwritten bytes and none of them goes. */
+  stuckSince = 0;
+  movedAt = 0;
+  /** What must be given back when the connection ends. */
+  readonly onRelease: (() => void)[] = [];
+
+  readonly #host: ConnectionHost;
+  #socket: RuntimeSocket | null = null;
+  #message: Listener | null = null;
+  #close: Listener[] = [];
+  #refused: Code | null = null;
+  #subscriptions = 0;
+  #parkedFrames = 0;
+  #parkedBytes = 0;
+  #drained: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
+
+  constructor(connectionId: string, request: UpgradeRequest, host: ConnectionHost) {
+    this.connectionId = connectionId;
+    this.request = request;
+    this.#host = host;
+    this.since = host.now();
+    this.heardAt = this.since;
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket?.bufferedBytes ?? 0;
+  }
+
+  get isOpen(): boolean {
+    return this.readyState === open;
+  }
+
+  // Towards the runtime.
+
+  open(socket: RuntimeSocket): void {
+    this.#socket = socket;
+    this.#host.opened(this);
+    this.#host.serve(this);
+  }
+
+  message(data: string | Uint8Array): void {
+    if (this.readyState !== open || this.#message === null) return;
+    this.heardAt = this.#host.now();
+    this.askedAt = 0;
+    if (data === 'PONG') return;
+    const bytes = typeof data === 'string' ? Buffer.byteLength(data) : data.byteLength;
+    if (bytes > this.#host.limits.maxFrameBytes) {
+      const message = `A frame has ${bytes} bytes; at most ${this.#host.limits.maxFrameBytes} are taken`;
+      this.refuse(new UsherError('PAYLOAD_TOO_LARGE', { message }), 0);
+      return;
+    }
+    if (this.principal === null && data !== 'PING') {
+      this.#parkedFrames += 1;
+      this.#parkedBytes += bytes;
+      const { maxParkedFrames, maxParkedBytes } = this.#host.limits;
+      if (this.#parkedFrames > maxParkedFrames || this.#parkedBytes > maxParkedBytes) {
+        this.refuse(
+          new UsherError('RATE_LIMITED', { message: 'Too much was sent before the connection was accepted' }),
+        );
+        return;
+      }
+    }
+    if (typeof data === 'string') this.#message(Buffer.from(data), false);
+    // tRPC's handler knows no binary frame, and its complaint would tell of its own inside.
+    else this.complain(new UsherError('BAD_REQUEST', { message: 'Wanted a text frame' }));
+  }
+
+  drain(): void {
+    this.stuckSince = 0;
+    if (this.#drained === null || this.bufferedBytes > this.#host.limits.paceBytes) return;
+    this.#drained.resolve();
+    this.#drained = null;
+  }
+
+  close(code?: number): void {
+    // tRPC asks to close, without a code, a connection whose context was refused; the runtime tells that one is closed.
+    if (code === undefined) return this.#closeLater();
+    if (this.readyState === over) return;
+    this.readyState = over;
+    const listeners = this.#close;
+    this.#close = [];
+    for (const listener of listeners) listener();
+    this.#message = null;
+    this.#drained?.resolve();
+    this.#drained = null;
+    for (const release of this.onRelease.splice(0)) release();
+    this.#host.closed(this, code);
+    this.#socket = null;
+  }
+
+  // Towards tRPC.
+
+  on(event: string, listener: Listener): void {
+    if (event === 'message') this.#message = listener;
+    else if (event === 'close') this.#close.push(listener);
+  }
+
+  once(event: string, listener: Listener): void {
+    this.on(event, listener);
+  }
+
+  send(frame: string): void {
+    if (this.readyState === open) this.#socket?.send(frame);
+  }
+
+  terminate(): void {
+    this.#socket?.terminate();
+  }
+
+  // Towards topics.
+
+  enter(): void {
+    if (this.#subscriptions >= this.#host.limits.maxSubscriptions) {
+      throw new UsherError('CONNECTION_LIMIT', {
+        message: `A connection holds at most ${this.#host.limits.maxSubscriptions} subscriptions`,
+        retryAfterMs: 1_000,
+      });
+    }
+    this.#subscriptions += 1;
+  }
+
+  exit(): void {
+    this.#subscriptions -= 1;
+  }
+
+  join(group: string): void {
+    if (this.readyState === open) this.#socket?.join(group);
+  }
+
+  leave(group: string): void {
+    if (this.readyState === open) this.#socket?.leave(group);
+  }
+
+  sendFrame(frame: string): void | Promise<void> {
+    this.send(frame);
+    if (this.readyState !== open || this.bufferedBytes <= this.#host.limits.paceBytes) return undefined;
+    this.#drained ??= Promise.withResolvers<void>();
+    return this.#drained.promise;
+  }
+
+  // Towards the service.
+
+  /** Says no in a frame that belongs to no request, and closes with the table's code a moment later. */
+  refuse(error: UsherError, delayMs = this.#host.limits.refusedCloseMs): void {
+    if (this.#refused !== null || this.readyState !== open) return;
+    this.complain(error);
+    this.#refused = error.reason;
+    this.#closeLater(delayMs);
+  }
+
+  /** tRPC is about to say no by itself: remember with which code to close. */
+  markRefused(code: Code): void {
+    this.#refused ??= code;
+  }
+
+  complain(error: UsherError): void {
+    const shape = getErrorShape({
+      config: usherRouter._def._config,
+      error,
+      type: 'unknown',
+      path: undefined,
+      input: undefined,
+      ctx: { traceId: this.request.traceId } as never,
+    });
+    this.send(JSON.stringify({ id: null, error: shape }));
+  }
+
+  /** Closes at once, with the table's code. */
+  end(code: Code): void {
+    if (this.readyState === over) return;
+    this.readyState = closing;
+    this.#socket?.close(codes[code].close ?? 1011, code);
+  }
+
+  #closeLater(delayMs = this.#host.limits.refusedCloseMs): void {
+    const code = this.#refused ?? 'INTERNAL';
+    const jitter = 0.75 + this.#host.random() * 0.5;
+    const timer = setTimeout(() => this.end(code), delayMs * jitter);
+    this.#close.push(() => clearTimeout(timer));
+  }
+}

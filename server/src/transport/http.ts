@@ -1,0 +1,169 @@
+import { timingSafeEqual } from 'node:crypto';
+import { fetchRequestHandler } from '@trpc/server/adapters/fetch';
+import { describeError, type Principal, UsherError, type UsherPorts, usherRouter } from '@usher/contracts';
+import type { Logger } from 'pino';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { Peer, Upgrade } from '../runtime/runtime.ts';
+import { type BodyLimits, collect, readBody } from './body.ts';
+import { type CorsOptions, corsHeaders, preflight } from './cors.ts';
+import { httpStatusOf, refusal, retryAfterHeader } from './refusal.ts';
+import { traceIdOf } from './trace.ts';
+import type { RequestFacts, Upgrader } from './upgrade.ts';
+
+export interface HttpOptions {
+  readonly ports: UsherPorts;
+  readonly upgrader: Upgrader;
+  /** @throws UsherError */
+  readonly authenticate: (facts: RequestFacts) => Promise<Principal>;
+  readonly body: BodyLimits;
+  readonly cors: CorsOptions;
+  readonly metrics: Metrics;
+  /** Bearer for `/metrics`; without one only loopback and private peers see it. */
+  readonly metricsToken: string | null;
+  readonly trustProxy: boolean;
+  readonly log: Logger;
+  /** Calls of one HTTP batch. @default 100 */
+  readonly maxBatchSize?: number;
+}
+
+export type Handle = (request: Request, peer: Peer) => Promise<Response | Upgrade>;
+
+const securityHeaders = {
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+} as const;
+
+/** Everything that arrives over HTTP: tRPC, its plain aliases, health, metrics, and upgrades. */
+export function createHandle(options: HttpOptions): Handle {
+  const { ports, metrics, log } = options;
+
+  const issueTicket = async (facts: RequestFacts): Promise<Response> => {
+    const { request, traceId } = facts;
+    if (request.method !== 'POST') {
+      throw new UsherError('BAD_REQUEST', { message: `Wanted POST: current value is "${request.method}"` });
+    }
+    const principal = await options.authenticate(facts);
+    const text = new TextDecoder().decode(await collect(request, options.body)).trim();
+    let input: unknown;
+    try {
+      input = text === '' ? undefined : JSON.parse(text);
+    } catch (cause) {
+      throw new UsherError('BAD_REQUEST', { message: 'Wanted a JSON body', cause });
+    }
+    const call = usherRouter.createCaller({ ports, traceId, authenticate: async () => principal, socket: null });
+    const issued = await call.ticket.issue(input as Parameters<typeof call.ticket.issue>[0]);
+    return Response.json(issued, { headers: { 'Cache-Control': 'no-store' } });
+  };
+
+  const trpc = async (facts: RequestFacts): Promise<Response> => {
+    const { traceId } = facts;
+    let principal: Promise<Principal> | undefined;
+    return fetchRequestHandler({
+      endpoint: '/trpc',
+      req: await readBody(facts.request, options.body),
+      router: usherRouter,
+      allowMethodOverride: true,
+      maxBatchSize: options.maxBatchSize ?? 100,
+      createContext: () => ({
+        ports,
+        traceId,
+        socket: null,
+        authenticate: () => {
+          principal ??= options.authenticate(facts);
+          return principal;
+        },
+      }),
+      responseMeta: ({ errors }) => {
+        const [first] = errors;
+        const retryAfterMs = first instanceof UsherError ? first.retryAfterMs : undefined;
+        return { headers: { 'Cache-Control': 'no-store', ...retryAfterHeader(retryAfterMs) } };
+      },
+      onError({ error, path }) {
+        metrics.refusals.labels(describeError(error).reason).inc();
+        if (error.code !== 'INTERNAL_SERVER_ERROR') return;
+        log.error({ err: error.cause ?? error, path, traceId }, 'A call failed');
+      },
+    });
+  };
+
+  const showMetrics = async (facts: RequestFacts, peer: Peer): Promise<Response> => {
+    const { metricsToken } = options;
+    const given = facts.request.headers.get('authorization')?.match(/^Bearer (.+)$/i)?.[1];
+    const allowed = metricsToken === null ? isNear(peer.address) : given !== undefined && isEqual(given, metricsToken);
+    if (!allowed) throw new UsherError(metricsToken === null ? 'FORBIDDEN' : 'UNAUTHORIZED');
+    return new Response(await metrics.registry.metrics(), {
+      headers: { 'Content-Type': metrics.registry.contentType },
+    });
+  };
+
+  const route = async (facts: RequestFacts, peer: Peer): Promise<Response | Upgrade> => {
+    const { request, url } = facts;
+    if (request.headers.get('upgrade')?.toLowerCase() === 'websocket') return options.upgrader.take(facts, peer);
+    if (url.pathname === '/healthz') return Response.json(ports.health.live());
+    if (url.pathname === '/readyz') {
+      const readiness = ports.health.ready();
+      return Response.json(readiness, { status: readiness.status === 'ok' ? 200 : 503 });
+    }
+    if (url.pathname === '/ws-ticket') return issueTicket(facts);
+    if (url.pathname === '/metrics') return showMetrics(facts, peer);
+    if (url.pathname.startsWith('/trpc/')) return trpc(facts);
+    throw new UsherError('WRONG_PATH', {
+      message: 'Nothing is here: calls go to /trpc/<procedure>, upgrades to /trpc, /ws or /websocket',
+    });
+  };
+
+  return async (request, peer) => {
+    const traceId = traceIdOf(request.headers);
+    let cors: Record<string, string> = {};
+    try {
+      const url = new URL(request.url);
+      cors = corsHeaders(request, url, options.cors);
+      if (request.method === 'OPTIONS') return preflight(cors);
+      const address = (options.trustProxy && forwardedFor(request)) || peer.address;
+      const answer = await route({ request, url, traceId, address }, peer);
+      return answer instanceof Response ? withHeaders(answer, traceId, cors) : answer;
+    } catch (error) {
+      const refused = toRefusal(error);
+      if (refused.reason === 'INTERNAL') log.error({ err: error, traceId }, 'A request failed');
+      metrics.refusals.labels(refused.reason).inc();
+      return withHeaders(refusal(refused, traceId, httpStatusOf(refused.reason)), traceId, cors);
+    }
+  };
+}
+
+function toRefusal(error: unknown): UsherError {
+  if (error instanceof UsherError) return error;
+  // A caller's zod error, wrapped by tRPC, is the only other thing that is not ours to blame.
+  if (error instanceof Error && error.name === 'TRPCError') {
+    const { reason, message, issues } = describeError(error as Parameters<typeof describeError>[0]);
+    return new UsherError(reason, { message, ...(issues && { issues }), cause: error });
+  }
+  return new UsherError('INTERNAL', { cause: error });
+}
+
+function withHeaders(response: Response, traceId: string, cors: Readonly<Record<string, string>>): Response {
+  response.headers.set('X-Trace-Id', traceId);
+  for (const [name, value] of Object.entries(securityHeaders)) response.headers.set(name, value);
+  for (const [name, value] of Object.entries(cors)) response.headers.set(name, value);
+  return response;
+}
+
+/** The address the nearest proxy saw: the last entry, since those before it can be made up by the client. */
+const forwardedFor = (request: Request): string | undefined =>
+  request.headers.get('x-forwarded-for')?.split(',').at(-1)?.trim().slice(0, 64);
+
+const isEqual = (left: string, right: string): boolean => {
+  const a = Buffer.from(left);
+  const b = Buffer.from(right);
+  return a.length === b.length && timingSafeEqual(a, b);
+};
+
+/** Loopback and private addresses, of IPv4 and IPv6. */
+function isNear(address: string | null): boolean {
+  if (address === null) return false;
+  const plain = address.replace(/^::ffff:/i, '');
+  return (
+    /^(127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.)/.test(plain) || /^(::1$|f[cd]|fe80:)/i.test(plain)
+  );
+}

@@ -1,0 +1,135 @@
+import { UsherError } from '@usher/contracts';
+import type { Metrics } from '../metrics/metrics.ts';
+import { Connection, type ConnectionHost, type ConnectionLimits, type UpgradeRequest } from './connection.ts';
+
+export interface SocketsOptions {
+  readonly limits: ConnectionLimits;
+  readonly serve: (connection: Connection) => void;
+  readonly metrics: Metrics;
+  readonly heartbeatIntervalMs: number;
+  readonly pongTimeoutMs: number;
+  readonly writeTimeoutMs: number;
+  readonly connectionParamsTimeoutMs: number;
+  readonly maxUnauthenticatedSockets: number;
+  /** A client is asked to move this long before its right ends. @default 30000 */
+  readonly renewBeforeMs?: number;
+  /** How often every connection is looked at. @default 1000 */
+  readonly sweepIntervalMs?: number;
+  readonly now?: () => number;
+  readonly random?: () => number;
+}
+
+/** All connections of this instance, and the one timer that watches them. */
+export interface Sockets {
+  readonly all: ReadonlySet<Connection>;
+  /** @throws UsherError CONNECTION_LIMIT when too many have not said who they are */
+  make(connectionId: string, request: UpgradeRequest): Connection;
+  /** Told when a connection has gone. */
+  onClosed(listener: () => void): void;
+  close(): void;
+}
+
+/** Tells a client of 11.25 to open its next connection before it leaves this one. */
+export const reconnectFrame = '{"id":null,"method":"reconnect"}';
+
+export function createSockets(options: SocketsOptions): Sockets {
+  const now = options.now ?? Date.now;
+  const random = options.random ?? Math.random;
+  const renewBeforeMs = options.renewBeforeMs ?? 30_000;
+  const { metrics } = options;
+  const all = new Set<Connection>();
+  const asked = new WeakSet<Connection>();
+  const closedListeners = new Set<() => void>();
+  /** Sockets that announced parameters and have not sent them. */
+  const strangers = new Set<Connection>();
+
+  const host: ConnectionHost = {
+    limits: options.limits,
+    now,
+    random,
+    serve: options.serve,
+    opened(connection) {
+      all.add(connection);
+      metrics.connections.set(all.size);
+    },
+    closed(connection, code) {
+      strangers.delete(connection);
+      if (!all.delete(connection)) return;
+      metrics.connections.set(all.size);
+      metrics.connectionsClosed.labels(String(code)).inc();
+      if (code === 1006 && connection.stuckSince > 0) metrics.slowConsumers.inc();
+      for (const listener of closedListeners) listener();
+    },
+  };
+
+  const heartbeat = (connection: Connection, at: number): void => {
+    if (connection.askedAt > 0) {
+      if (at - connection.askedAt >= options.pongTimeoutMs) connection.terminate();
+    } else if (at - connection.heardAt >= options.heartbeatIntervalMs) {
+      connection.askedAt = at;
+      connection.send('PING');
+    }
+  };
+
+  const watchWrites = (connection: Connection, at: number): void => {
+    if (connection.bufferedBytes === 0) connection.stuckSince = 0;
+    else if (connection.stuckSince === 0) connection.stuckSince = at;
+    // `drain` sets it back: bytes that lie here for this long belong to a reader that has stopped.
+    else if (at - connection.stuckSince >= options.writeTimeoutMs) connection.terminate();
+  };
+
+  const watchRight = (connection: Connection, at: number): void => {
+    const { principal } = connection;
+    if (principal === null) {
+      const late = at - connection.since >= options.connectionParamsTimeoutMs;
+      if (connection.request.awaitsParams && late) connection.refuse(new UsherError('UNAUTHORIZED'));
+      return;
+    }
+    if (principal.expiresAt === null) return;
+    if (at >= principal.expiresAt) connection.refuse(new UsherError('TOKEN_EXPIRED'), 0);
+    else if (!asked.has(connection)) {
+      // A right shorter than the notice is renewed in its last fifth, not the moment it begins.
+      const notice = Math.min(renewBeforeMs, (principal.expiresAt - connection.since) / 5);
+      if (at < principal.expiresAt - notice) return;
+      // Once a connection: older clients answer a second one with a second socket [trpc-wire.md, section 1.2].
+      asked.add(connection);
+      connection.send(reconnectFrame);
+    }
+  };
+
+  const sweep = setInterval(() => {
+    const at = now();
+    for (const connection of strangers) if (connection.principal !== null) strangers.delete(connection);
+    for (const connection of all) {
+      if (!connection.isOpen) continue;
+      heartbeat(connection, at);
+      watchWrites(connection, at);
+      watchRight(connection, at);
+    }
+  }, options.sweepIntervalMs ?? 1_000);
+
+  return {
+    all,
+    make(connectionId, request) {
+      const connection = new Connection(connectionId, request, host);
+      if (request.awaitsParams) {
+        for (const stranger of strangers) if (stranger.principal !== null) strangers.delete(stranger);
+        if (strangers.size >= options.maxUnauthenticatedSockets) {
+          throw new UsherError('CONNECTION_LIMIT', {
+            message: 'Too many sockets wait for their parameters',
+            retryAfterMs: options.connectionParamsTimeoutMs,
+          });
+        }
+        strangers.add(connection);
+      }
+      return connection;
+    },
+    onClosed(listener) {
+      closedListeners.add(listener);
+    },
+    close() {
+      clearInterval(sweep);
+      for (const connection of all) connection.terminate();
+    },
+  };
+}
