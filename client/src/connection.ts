@@ -1,0 +1,296 @@
+import type { BackoffOptions } from './backoff.ts';
+import { type BreakerOptions, type BreakerState, createBreaker } from './breaker.ts';
+import { type Clock, closedError, systemClock } from './clock.ts';
+import { createEndpoints, type Endpoints } from './endpoints.ts';
+import { type Environment, hostEnvironment } from './environment.ts';
+import { actionOf, toUsherError, UsherError } from './errors.ts';
+import { type Logger, quietLogger } from './logger.ts';
+import { createPace, type Pace } from './pace.ts';
+import type { HeartbeatOptions, SocketObserver, WatchedSocket } from './socket.ts';
+import type { ConnectionHandlers, ConnectionState } from './state.ts';
+import { createTicketSource, type TicketOptions } from './ticket.ts';
+import { createTokenSource, type TokenOption, type TokenSource } from './token.ts';
+
+export interface RetryOptions extends BackoffOptions {
+  /** Failed attempts in a row after which the WebSocket is given up: polling stays, or the client closes. @default Infinity */
+  readonly maxRetries?: number;
+}
+
+export interface FallbackOptions {
+  /** Failed attempts in a row after which topics are polled. @default 3 */
+  readonly afterAttempts?: number;
+  /** Time without a connection after which topics are polled, in ms. @default 10000 */
+  readonly afterMs?: number;
+  /** Goes back to the WebSocket when it answers again. @default true */
+  readonly restore?: boolean;
+}
+
+export interface ConnectionOptions {
+  /** Where Usher answers: `https://example.com`, or a path in a browser. */
+  readonly url: string | URL;
+  /** JWT or API key, or a function that gives one; asked again for each connection and after a refusal. @default none */
+  readonly token?: TokenOption;
+  /** Longest wait for the token function, in ms. @default 10000 */
+  readonly tokenTimeoutMs?: number;
+  readonly ticket?: TicketOptions;
+  readonly retry?: RetryOptions;
+  readonly breaker?: BreakerOptions;
+  readonly heartbeat?: HeartbeatOptions;
+  /** `false`: never poll. */
+  readonly fallback?: FallbackOptions | false;
+  /** A connection that stands this long is healthy: failures before it no longer count, in ms. @default 10000 */
+  readonly healthyAfterMs?: number;
+  /** Cookies with HTTP requests, for servers that take a token from one. @default the platform's */
+  readonly credentials?: RequestCredentials;
+  readonly on?: ConnectionHandlers;
+  /** @default silent */
+  readonly logger?: Logger;
+  /** @default globalThis.fetch */
+  readonly fetch?: typeof fetch;
+  /** @default globalThis.WebSocket */
+  readonly WebSocket?: typeof WebSocket;
+  /** @default the system's */
+  readonly clock?: Clock;
+  /** @default the browser's `navigator.onLine` and `document.visibilityState` */
+  readonly environment?: Environment;
+  /** @default Math.random */
+  readonly random?: () => number;
+}
+
+export const connectionDefaults = Object.freeze({
+  tokenTimeoutMs: 10_000,
+  healthyAfterMs: 10_000,
+  maxRetries: Number.POSITIVE_INFINITY,
+  fallback: Object.freeze({ afterAttempts: 3, afterMs: 10_000, restore: true }),
+});
+
+// A sign of life is asked for within this time when the network or the page comes back.
+const verifyTimeoutMs = 5_000;
+
+/** The one state machine of a client: retry, backoff, breaker, fallback and the way back. */
+export interface Connection extends SocketObserver {
+  readonly state: ConnectionState;
+  readonly breaker: BreakerState;
+  /** Tells of each change of state, after it; the answer stops it. */
+  watch(listener: (state: ConnectionState) => void): () => void;
+  /** The address of the next attempt, when its time has come: each call is an attempt, with a ticket of its own. */
+  nextUrl(): Promise<string>;
+  /** The budget of polls, shared by all topics. */
+  readonly polls: Pace;
+  readonly tokens: TokenSource;
+  readonly endpoints: Endpoints;
+  readonly clock: Clock;
+  /** Aborts when the connection closes for good. */
+  readonly signal: AbortSignal;
+  /** Opens a second connection, with a new token, and then leaves the first. */
+  move(): void;
+  /** Closes for good; `error` is why, if it was not asked for. */
+  close(error?: UsherError): void;
+}
+
+export function createConnection(options: ConnectionOptions): Connection {
+  const { clock = systemClock, environment = hostEnvironment, logger = quietLogger, random = Math.random } = options;
+  const { tokenTimeoutMs, healthyAfterMs } = { ...connectionDefaults, ...options };
+  const { maxRetries = connectionDefaults.maxRetries, ...backoff } = options.retry ?? {};
+  const fallback = options.fallback === false ? null : { ...connectionDefaults.fallback, ...options.fallback };
+  const handlers = options.on ?? {};
+  const endpoints = createEndpoints(options.url);
+  const closing = new AbortController();
+  const tokens = createTokenSource(options.token, clock, tokenTimeoutMs);
+  const breaker = createBreaker(clock, random, options.breaker);
+  const attempts = createPace({ random, ...backoff, clock, environment });
+  const polls = createPace({ random, ...backoff, clock, environment });
+  const tickets = createTicketSource(
+    {
+      url: endpoints.ticket,
+      tokens,
+      clock,
+      logger,
+      credentials: options.credentials,
+      fetch: options.fetch ?? globalThis.fetch,
+    },
+    options.ticket,
+  );
+  const listeners = new Set<(state: ConnectionState) => void>();
+  /** Sockets the server answers on: one, and two while moving. */
+  const live = new Set<WatchedSocket>();
+  let state: ConnectionState = { status: 'idle' };
+  let wasLive = false;
+  let healthy = true;
+  let tries = 0;
+  let stopHealth = () => {};
+  let stopPatience = () => {};
+  let lastError = new UsherError('TIMEOUT', { message: 'There is no connection yet' });
+
+  const tell = (call: () => void) => {
+    try {
+      call();
+    } catch (error) {
+      logger.error('[Usher] A handler threw', { error });
+    }
+  };
+
+  const enter = (next: ConnectionState) => {
+    const previous = state;
+    state = next;
+    if (next.status !== previous.status) {
+      stopPatience();
+      if (next.status === 'connecting') beginPatience();
+    }
+    for (const listener of [...listeners]) tell(() => listener(next));
+    tell(() => handlers.onState?.(next, previous));
+  };
+
+  const beginPatience = () => {
+    if (!fallback) return;
+    stopPatience = clock.after(fallback.afterMs, () => {
+      // Without a network there is nothing to poll either.
+      if (environment.online) considerFallback(true);
+      else beginPatience();
+    });
+  };
+
+  /** Polls instead, when the state has lasted: a lost socket gives its subscriptions no error to go by. */
+  const considerFallback = (now: boolean) => {
+    if (!fallback || state.status !== 'connecting' || !environment.online) return;
+    if (!now && attempts.failures < fallback.afterAttempts) return;
+    const { code, status } = lastError;
+    if (code === 'WS_TICKET_REDIS_NOT_READY') {
+      logger.info('[WS] Hard failure - Redis not ready', { status, code });
+      logger.warn(
+        '[WS] Ticket request failed: 503 SERVICE_UNAVAILABLE (Redis not ready after retries) - falling back to polling-only mode',
+        { status, code },
+      );
+    } else {
+      logger.warn('[WS] No connection - falling back to polling', { code, attempts: attempts.failures });
+    }
+    enter({ status: 'polling', reason: code });
+    tell(() => handlers.onFallback?.(code));
+  };
+
+  const failed = (error: UsherError) => {
+    if (state.status === 'closed') return;
+    lastError = error;
+    healthy = false;
+    attempts.failed(error.retryAfterMs);
+    breaker.failed();
+    if (actionOf(error.code) === 'final') return close(error);
+    // A move that failed: what is live serves on.
+    if (live.size > 0) return;
+    if (attempts.failures > maxRetries && !fallback) {
+      return close(new UsherError('RETRIES_EXHAUSTED', { message: `${maxRetries} retries failed`, cause: error }));
+    }
+    if (state.status === 'connecting') enter({ status: 'connecting', attempt: tries + 1 });
+    considerFallback(error.code === 'WS_TICKET_REDIS_NOT_READY' || attempts.failures > maxRetries);
+  };
+
+  const nextUrl = async () => {
+    if (state.status === 'idle') enter({ status: 'connecting', attempt: 1 });
+    const moving = live.size > 0;
+    await attempts.turn(closing.signal, {
+      atOnce: attempts.failures === 0 && (moving || (tries === 0 && !wasLive)),
+      heldMs: breaker.waitMs,
+      halted: () => attempts.failures > maxRetries || (state.status === 'polling' && !fallback?.restore),
+    });
+    breaker.take();
+    tries += 1;
+    try {
+      const { ticket, path } = await tickets.take({ signal: closing.signal, patient: state.status !== 'polling' });
+      logger.debug('[WS] Ticket OK, connecting...');
+      return endpoints.socket(path, ticket);
+    } catch (cause) {
+      if (closing.signal.aborted) throw closedError();
+      const error = toUsherError(cause);
+      // The ticket source has tried another token already.
+      if (actionOf(error.code) === 'new-token') close(error);
+      else failed(error);
+      throw error;
+    }
+  };
+
+  const proven = (socket: WatchedSocket) => {
+    if (state.status === 'closed') return;
+    // Moves one after the other are failures too, or a server that asks at once again makes a hot loop.
+    if (live.size > 0 && !healthy) attempts.failed();
+    live.add(socket);
+    healthy = false;
+    stopHealth();
+    stopHealth = clock.after(healthyAfterMs, () => {
+      healthy = true;
+      attempts.healthy();
+      breaker.healthy();
+      tokens.accepted();
+    });
+    if (state.status === 'live') return;
+    const { status } = state;
+    const took = tries;
+    tries = 0;
+    logger.info('[WS] Connected');
+    enter({ status: 'live' });
+    if (!wasLive) tell(() => handlers.onConnect?.());
+    else if (status === 'connecting') tell(() => handlers.onReconnect?.(took));
+    wasLive = true;
+    if (status === 'polling') tell(() => handlers.onRestore?.());
+  };
+
+  const lost = (socket: WatchedSocket, error: UsherError) => {
+    const served = live.delete(socket);
+    if (state.status === 'closed' || (served && live.size > 0)) return;
+    if (served) {
+      stopHealth();
+      logger.debug('[WS] Disconnected', { code: error.code });
+      enter({ status: 'connecting', attempt: 1 });
+      tell(() => handlers.onDisconnect?.(error.code));
+    }
+    if (actionOf(error.code) === 'new-token' && !tokens.refused(tokens.version)) return close(error);
+    // One that stood long enough is no failure; the first attempt after it still has its jitter.
+    if (served && healthy && !error.retryAfterMs && actionOf(error.code) !== 'final') lastError = error;
+    else failed(error);
+  };
+
+  const close = (error?: UsherError) => {
+    if (state.status === 'closed') return;
+    stopHealth();
+    unwatch();
+    closing.abort();
+    enter({ status: 'closed', reason: error?.code ?? 'CLOSED', error: error ?? null });
+    stopPatience();
+    if (error) logger.error('[WS] Closed', { code: error.code, traceId: error.traceId });
+    tell(() => handlers.onClose?.(error?.code ?? 'CLOSED', error ?? null));
+    listeners.clear();
+    live.clear();
+  };
+
+  const unwatch = environment.watch(() => {
+    if (!environment.visible) return;
+    for (const socket of live) socket.verify(verifyTimeoutMs);
+    if (!environment.online) return;
+    attempts.hurry();
+    polls.hurry();
+  });
+
+  return {
+    get state() {
+      return state;
+    },
+    get breaker() {
+      return breaker.state;
+    },
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    nextUrl,
+    polls,
+    tokens,
+    endpoints,
+    clock,
+    signal: closing.signal,
+    proven,
+    lost,
+    move() {
+      for (const socket of live) socket.move();
+    },
+    close,
+  };
+}

@@ -1,0 +1,32 @@
+/** Where an Usher answers, worked out from one base URL. */
+export interface Endpoints {
+  /** tRPC over HTTP. */
+  readonly trpc: string;
+  /** Where tickets are issued. */
+  readonly ticket: string;
+  /** The WebSocket's address for a ticket, at the path the server named. */
+  socket(path: string, ticket: string): string;
+}
+
+/**
+ * Works out the endpoints of the Usher at `url`, such as `https://example.com` or, behind a prefix, `/realtime` in a
+ * browser. @throws TypeError when it is not an http(s) or ws(s) URL
+ */
+export function createEndpoints(url: string | URL): Endpoints {
+  let base: URL;
+  try {
+    base = new URL(url, globalThis.location?.href);
+  } catch (cause) {
+    throw new TypeError(`Option "url" must be an http or https URL: current value is "${url}"`, { cause });
+  }
+  base.protocol = base.protocol.replace(/^ws/, 'http');
+  if (!/^https?:$/.test(base.protocol)) {
+    throw new TypeError(`Option "url" must be an http or https URL: current value is "${url}"`);
+  }
+  const root = base.origin + base.pathname.replace(/\/+$/, '');
+  return {
+    trpc: `${root}/trpc`,
+    ticket: `${root}/ws-ticket`,
+    socket: (path, ticket) => `${root.replace(/^http/, 'ws')}${path}?ticket=${encodeURIComponent(ticket)}`,
+  };
+}

@@ -1,0 +1,35 @@
+export { type BackoffOptions, backoffMs } from './backoff.ts';
+export type { BreakerOptions, BreakerState } from './breaker.ts';
+export { type Clock, systemClock } from './clock.ts';
+export {
+  type Connection,
+  type ConnectionOptions,
+  createConnection,
+  type FallbackOptions,
+  type RetryOptions,
+} from './connection.ts';
+export type { Environment } from './environment.ts';
+export { actionOf, type ClientCode, type ErrorCode, isUsherError, toUsherError, UsherError } from './errors.ts';
+export {
+  type FallbackSource,
+  type PollingFallbackOptions,
+  type PollingOptions,
+  pollingFallbackLink,
+} from './links/polling.ts';
+export { type BackoffRetryOptions, backoffRetryLink } from './links/retry.ts';
+export {
+  createTicketedWsClient,
+  type TicketedWsClient,
+  type TicketedWsClientOptions,
+  ticketLink,
+} from './links/ticket.ts';
+export { type WatchOptions, watchWsClient } from './links/ws-state.ts';
+export type { Logger } from './logger.ts';
+export type { HeartbeatOptions } from './socket.ts';
+export type { ConnectionHandlers, ConnectionState, ConnectionStatus } from './state.ts';
+export type { SubscribeCallbacks, SubscribeOptions, TopicSubscription } from './subscription.ts';
+export type { TicketOptions } from './ticket.ts';
+export type { TokenOption, TokenRequest } from './token.ts';
+export type { HistoryOptions, PublishOptions, Topic } from './topic.ts';
+export { createUsher, type Topics, type Usher, type UsherHandlers, type UsherOptions } from './usher.ts';
+export type { Reduce, TopicView } from './view.ts';
