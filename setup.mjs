@@ -40,7 +40,7 @@ const requirements = {
   'redis-server': { least: '7.0.0', apt: 'redis-server' },
   haproxy: { least: '2.4.0', apt: 'haproxy', version: '-v' },
   chromium: { least: '100.0.0', apt: 'chromium' },
-  k6: { least: '1.0.0', go: 'go.k6.io/k6/v2@v2.0.0', version: 'version', optional: true },
+  k6: { least: '1.0.0', go: 'go.k6.io/k6/v2@v2.2.0', version: 'version', optional: true },
 };
 
 const say = (line) => process.stderr.write(`usher: ${line}\n`);
@@ -120,7 +120,14 @@ const installers = {
   go: (name, wanted) =>
     intoTools(name, (folder) => {
       const go = find('go');
-      return go ? step(go, ['install', wanted], { env: { ...process.env, GOBIN: folder } }) : 'go is not on PATH';
+      if (!go) return 'go is not on PATH';
+      // Not `go install`, which asks the module's own site for its newest version, where the proxy would do.
+      const options = { cwd: folder, env: { ...process.env, CGO_ENABLED: '0' } };
+      return (
+        step(go, ['mod', 'init', 'usher/tools'], options) ??
+        step(go, ['mod', 'edit', `-require=${wanted}`], options) ??
+        step(go, ['build', '-mod=mod', '-o', name, wanted.replace(/@.*/, '')], options)
+      );
     }),
   apt: (_name, wanted) => {
     const apt = find('apt-get');
