@@ -90,6 +90,19 @@ export function readConfig(env: Environment, options: ReadConfigOptions = {}): C
   return { ok: true, config: toConfig(values as Values, together) };
 }
 
+export type SecretsResult =
+  | { readonly ok: true; readonly secrets: readonly Secret[] }
+  | { readonly ok: false; readonly missing: boolean; readonly message: string };
+
+/** Reads `JWT_SECRET` alone, for what signs tokens and must not stumble over the rest. */
+export function readSecrets(env: Environment): SecretsResult {
+  const text = env.JWT_SECRET?.trim() || null;
+  if (text === null) return { ok: false, missing: true, message: 'Wanted a secret of at least 32 bytes: none is set' };
+  const read = Schema.decodeEither(variables.JWT_SECRET.field)(text);
+  if (Either.isRight(read)) return { ok: true, secrets: read.right };
+  return { ok: false, missing: false, message: formatErrorSync(read.left)[0]?.message ?? 'Wanted a secret' };
+}
+
 function readVariable(
   name: VariableName,
   variable: Variable,

@@ -1,0 +1,3 @@
+import { envExample } from './manual.ts';
+
+process.stdout.write(envExample());
