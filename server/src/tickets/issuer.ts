@@ -21,14 +21,22 @@ export function createIssuer(settings: TicketSettings): Issuer {
   const { store, log, rateLimiter, commandTimeoutMs, now } = settings;
   let closed = false;
 
-  const limit = async (principal: Principal): Promise<void> => {
-    if (!rateLimiter) return;
-    const { ok, retryAfterMs } = await within(
-      rateLimiter.take(`ticket:${principal.userId}`, { limit: settings.ticketsPerMinute, windowMs: 60_000 }),
-      commandTimeoutMs,
-      () => new Error(`The rate limiter gave no answer within ${commandTimeoutMs} ms`),
-    );
-    if (!ok) throw new UsherError('RATE_LIMITED', { message: 'Too many tickets for this user', retryAfterMs });
+  /** Both questions share one budget: two that are each answered late would be a caller who waits twice. */
+  const limitAndPut = (principal: Principal, hash: string, record: string): Promise<void> => {
+    let late = false;
+    const work = async (): Promise<void> => {
+      const rule = { limit: settings.ticketsPerMinute, windowMs: 60_000 };
+      const rate = await rateLimiter?.take(`ticket:${principal.userId}`, rule);
+      if (rate && !rate.ok) {
+        throw new UsherError('RATE_LIMITED', { message: 'Too many tickets', retryAfterMs: rate.retryAfterMs });
+      }
+      // A put whose answer does not come leaves a ticket nobody knows, which ends by itself.
+      if (!late) await store.put(hash, record, settings.ticketTtlMs);
+    };
+    return within(work(), commandTimeoutMs, () => {
+      late = true;
+      return new Error(`No ticket within ${commandTimeoutMs} ms`);
+    });
   };
 
   return {
@@ -36,19 +44,14 @@ export function createIssuer(settings: TicketSettings): Issuer {
       if (closed) throw new UsherError('DRAINING');
       const about = { traceId, sessionId: principal.sessionId };
       if (!store.ready) throw ticketsNotReady(log, about);
-      await limit(principal).catch((cause: unknown) => {
-        if (cause instanceof UsherError) throw cause;
-        throw ticketsNotReady(log, about, cause);
-      });
       const ticket = mintTicket(settings.randomBytes);
       const hash = hashTicket(ticket);
       const issuedAt = now();
       const expiresAt = issuedAt + settings.ticketTtlMs;
       const binding = input.binding?.toLowerCase();
       const record = encodeRecord({ v: 1, principal, issuedAt, expiresAt, ...(binding !== undefined && { binding }) });
-      // A put whose answer does not come leaves a ticket nobody knows, which ends by itself.
-      await store.put(hash, record, settings.ticketTtlMs).catch((cause: unknown) => {
-        throw ticketsNotReady(log, about, cause);
+      await limitAndPut(principal, hash, record).catch((cause: unknown) => {
+        throw cause instanceof UsherError ? cause : ticketsNotReady(log, about, cause);
       });
       settings.onIssue();
       log.debug({ traceId, ticket: shortHash(hash), userId: principal.userId }, 'Ticket issued');

@@ -182,7 +182,10 @@ describe('Redis away', () => {
   test('issue() is refused at once while Redis is absent at boot, and heals by itself', async () => {
     const port = await freePort();
     const redis = connectRedis({ urls: [`redis://127.0.0.1:${port}`], log });
-    const tickets = createTickets({ store: createRedisTicketStore({ redis }), log });
+    // Nobody is asked anything while Redis is away, neither the limiter.
+    let asked = 0;
+    const take = async () => ({ ok: true, retryAfterMs: asked++ });
+    const tickets = createTickets({ store: createRedisTicketStore({ redis }), log, rateLimiter: { take } });
     const before = lines.length;
     const error = await tickets.issue(ada, {}, 'trace-boot').catch((caught: unknown) => caught);
     expect(error).toMatchObject({
@@ -198,6 +201,7 @@ describe('Redis away', () => {
       }),
     );
     expect(await refused(tickets.pass(`ut1_${'A'.repeat(43)}`, plain))).toBe('WS_TICKET_REDIS_NOT_READY');
+    expect(asked).toBe(0);
     await using _late = await startRedis(port);
     await until(() => redis.state === 'ready');
     const { ticket } = await tickets.issue(ada, {}, 'trace-1');
@@ -239,7 +243,8 @@ describe('Redis away', () => {
   });
 
   test('an unclaimed connection is claimed when Redis is back, so that no other instance opens a second', async () => {
-    const [a, b] = [await startInstance(), await startInstance()];
+    // No sweep: it is Redis' return that settles what is owed.
+    const [a, b] = [await startInstance({ consumedSweepMs: 1_000_000 }), await startInstance()];
     const ticket = await issue(a);
     const pass = await a.tickets.pass(ticket, plain);
     const atB = await b.tickets.pass(ticket, plain);

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
+import type { UsherError } from '@usher/contracts';
+import { createMemoryRateLimiter } from '../limits/memory.ts';
 import { createMemoryTicketStore } from './memory.ts';
 import { captureLog, principalOf, refusalOf, until } from './testing.ts';
 import { createTickets, type TicketsOptions } from './tickets.ts';
@@ -48,26 +50,24 @@ describe('issue()', () => {
     expect(seen.join()).not.toContain(ticket.slice(4));
   });
 
-  test('refuses with RATE_LIMITED and says when to come back', async () => {
-    const asked: unknown[] = [];
-    using use = setUp({
-      ticketsPerMinute: 7,
-      rateLimiter: {
-        async take(...args) {
-          asked.push(args);
-          return { ok: false, retryAfterMs: 1_234 };
-        },
-      },
-    });
-    const refused = use.tickets.issue(ada, {}, 'trace-1');
-    await expect(refused).rejects.toMatchObject({ reason: 'RATE_LIMITED', retryAfterMs: 1_234 });
-    expect(asked).toEqual([['ticket:ada', { limit: 7, windowMs: 60_000 }]]);
-    expect(use.counted).toEqual([]);
+  test('refuses a user with RATE_LIMITED past ticketsPerMinute, says when to come back, and stores nothing', async () => {
+    const stored: string[] = [];
+    const store = createMemoryTicketStore();
+    const put: typeof store.put = async (hash) => void stored.push(hash);
+    using use = setUp({ ticketsPerMinute: 3, rateLimiter: createMemoryRateLimiter(), store: { ...store, put } });
+    for (let count = 0; count < 3; count += 1) await use.tickets.issue(ada, {}, 'trace-1');
+    const error = await use.tickets.issue(ada, {}, 'trace-1').catch((caught: unknown) => caught);
+    expect((error as UsherError).reason).toBe('RATE_LIMITED');
+    expect((error as UsherError).retryAfterMs).toBeGreaterThan(0);
+    await use.tickets.issue(principalOf('bob'), {}, 'trace-1');
+    expect(stored).toHaveLength(4);
+    expect(use.counted).toHaveLength(4);
   });
 
   test('does not wait for a rate limiter that never answers, nor fall over one that fails', async () => {
     using never = setUp({ commandTimeoutMs: 5, rateLimiter: { take: () => new Promise(() => {}) } });
     expect(await refusalOf(never.tickets.issue(ada, {}, 'trace-1'))).toBe('WS_TICKET_REDIS_NOT_READY');
+    expect(never.counted).toEqual([]);
     using failing = setUp({ rateLimiter: { take: () => Promise.reject(new Error('away')) } });
     expect(await refusalOf(failing.tickets.issue(ada, {}, 'trace-1'))).toBe('WS_TICKET_REDIS_NOT_READY');
   });
@@ -171,10 +171,11 @@ describe('open()', () => {
     using use = setUp();
     const { ticket } = await use.tickets.issue(ada, {}, 'trace-1');
     const [early, late] = [await use.tickets.pass(ticket, plain), await use.tickets.pass(ticket, plain)];
-    use.clock.at += 10_000;
-    expect(await use.tickets.open(early)).toBe('established');
-    use.clock.at += 1;
+    use.clock.at += 10_001;
+    // Nobody has opened it: the time alone is why.
     expect(await refusalOf(use.tickets.open(late))).toBe('TICKET_INVALID');
+    use.clock.at -= 1;
+    expect(await use.tickets.open(early)).toBe('established');
   });
 
   test('keeps the tombstone for as long as a pass can be held back, when consumedTtlMs is long', async () => {
@@ -203,7 +204,8 @@ describe('open()', () => {
     expect(await use.tickets.open(await use.tickets.pass(ticket, revealing), { nonce: 'my nonce' })).toBe(
       'established',
     );
-    expect(use.lines.join()).not.toContain('my nonce');
+    const said = use.lines.join('');
+    for (const secret of ['my nonce', binding.toLowerCase(), ticket.slice(4)]) expect(said).not.toContain(secret);
   });
 });
 

@@ -37,7 +37,7 @@ export interface TicketsOptions {
   readonly establishedTtlMs?: number;
   /** Tickets a user may be issued in a minute. @default 60 */
   readonly ticketsPerMinute?: number;
-  /** How long the store and the rate limiter may take to answer, in ms. @default 500 */
+  /** How long issuing may take in all, in ms; give the store the same for its looks and claims. @default 500 */
   readonly commandTimeoutMs?: number;
   /** @default Date.now */
   readonly now?: () => number;
