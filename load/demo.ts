@@ -7,8 +7,8 @@
  */
 import { createUsher, type Topic } from '@usher/client';
 import type { job } from '@usher/contracts';
+import { startServer } from '../test/harness/server.ts';
 import { within } from '../test/harness/wait.ts';
-import { startUsher } from './usher-server.ts';
 
 /** How long one answer or one item may take before the demo says that it does not work. */
 const patienceMs = 10_000;
@@ -89,7 +89,7 @@ async function follow(url: string, token: string | undefined, topic: Topic<typeo
 async function demo(): Promise<void> {
   const given = process.argv[2];
   const token = process.env.USHER_TOKEN;
-  await using started = given === undefined ? await startUsher({ DISABLE_AUTH: 'true' }) : undefined;
+  await using started = given === undefined ? await startServer({ env: { DISABLE_AUTH: 'true' } }) : undefined;
   const url = (started?.url ?? given ?? '').replace(/\/$/, '');
   await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(patienceMs) }).catch((cause: unknown) => {
     throw new Error(`No service answers at "${url}"`, { cause });
