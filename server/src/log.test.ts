@@ -130,6 +130,26 @@ describe('createLog() on standard output', () => {
     child.letRead();
   });
 
+  test('has not flushed what is on its way', async () => {
+    const child = runUnread(
+      `
+        const turns = async () => { for (let i = 0; i < 100; i += 1) await new Promise((resolve) => setImmediate(resolve)); };
+        log.info({ padding: 'x'.repeat(200_000) }, 'more than a pipe holds');
+        await turns();
+        let flushed = false;
+        const flushing = flushLog(log, { timeoutMs: 20_000 }).then(() => (flushed = true));
+        await turns();
+        process.stderr.write(String(flushed));
+        await flushing;
+        process.exit(0);
+      `,
+      'cat',
+    );
+    expect(await child.said()).toBe('false');
+    child.letRead();
+    expect(JSON.parse(await child.text()).padding).toHaveLength(200_000);
+  });
+
   test('lives on when the reader has gone', async () => {
     const child = runUnread(
       `

@@ -218,6 +218,15 @@ describe('createJwtAuthenticator() with a key set', () => {
     expect(await authenticate(token)).toMatchObject({ ok: false, status: 503, code: 'AUTH_UNAVAILABLE' });
   });
 
+  for (const alg of ['PS256', 'RS512', 'ES384']) {
+    test(`refuses ${alg}, even with a key the issuer publishes for it`, async () => {
+      const { issuer, authenticate } = await setUp();
+      await issuer.rotate('key-2', alg);
+      const token = await issuer.sign(claims);
+      expect(await authenticate(withToken(token))).toMatchObject({ ok: false, code: 'UNAUTHORIZED' });
+    });
+  }
+
   test('does not ask the issuer about what cannot be its token', async () => {
     const { issuer, authenticate } = await setUp();
     await authenticate(withToken('some-api-key'));
@@ -274,6 +283,7 @@ describe('createJwtAuthenticator() with a cookie', () => {
     expect(await ask({ authorization: 'Bearer nonsense', origin: 'https://app.example' })).toMatchObject({
       code: 'UNAUTHORIZED',
     });
+    expect((await ask({ authorization: 'Bearer', origin: 'https://app.example' })).ok).toBe(false);
     expect((await ask({ authorization: `Bearer ${await sign(claims)}`, origin: 'https://evil.example' })).ok).toBe(
       true,
     );

@@ -57,7 +57,6 @@ export function createJwtAuthenticator(options: JwtOptions): Authenticator {
     for (const key of await keysFor(header, token)) {
       try {
         const { payload } = await jwtVerify(token, key, {
-          algorithms: [header.alg ?? ''],
           ...(issuer && { issuer }),
           ...(audience && { audience }),
           clockTolerance: clockToleranceMs / 1_000,

@@ -128,6 +128,13 @@ describe('createKeySet()', () => {
     });
   }
 
+  test('reads no more of an answer than maxBytes', async () => {
+    const { issuer, lines, keySet } = await setUp({ timeoutMs: 20_000 });
+    issuer.answer('endless');
+    await expect(keysFor(keySet, await issuer.sign(claims))).rejects.toBeInstanceOf(KeySetAwayError);
+    expect(lines.join('')).toContain('at most 1048576 bytes');
+  });
+
   test('gives every key that fits a token without a key id', async () => {
     const { issuer, keySet } = await setUp();
     await issuer.rotate('key-2');

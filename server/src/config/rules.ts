@@ -29,7 +29,7 @@ export function checkTogether(
   const production = values.NODE_ENV?.toLowerCase() === 'production';
   const configured = hasAuthenticator || authVariables.some((name) => given.has(name));
   const asked = values.DISABLE_AUTH === true;
-  const authDisabled = asked || (!configured && !production);
+  const authDisabled = asked || !configured;
 
   if (asked && production) {
     faults.push({
