@@ -3,7 +3,8 @@ const hidden = '[redacted]';
 /** Names whose values are never logged, as query parameters and as properties. */
 const secretParameters = ['ticket', 'token', 'access_token'];
 
-const names = 'ticket|token|access_?token|authorization|proxy-authorization|cookie|set-cookie|api_?key|x-api-key|secret|password';
+const names =
+  'ticket|token|access_?token|authorization|proxy-authorization|cookie|set-cookie|api_?key|x-api-key|secret|password';
 const secretProperty = new RegExp(`"(${names})":(?:"(?:[^"\\\\]|\\\\.)*"|\\[[^\\]]*\\])`, 'gi');
 /** The same in JSON that stands, escaped, in a text. */
 const escapedProperty = new RegExp(`\\\\"(${names})\\\\":\\s?\\\\"[^"]*"`, 'gi');
