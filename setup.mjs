@@ -24,7 +24,7 @@ const workspaces = ['contracts', 'client', 'server', 'test', 'load'];
 /** What may be run: the file Bun runs, and the requirements besides Bun itself. */
 const commands = {
   start: { file: 'server/src/main.ts', needs: [] },
-  demo: { file: 'server/src/demo.ts', needs: [] },
+  demo: { file: 'load/demo.ts', needs: [] },
   bench: { file: (name) => `load/bench/${name}.ts`, needs: ['redis-server'] },
   test: { file: 'test/gate/ok.ts', needs: ['redis-server', 'deno'] },
 };
