@@ -22,17 +22,18 @@ import type { RedisConnection } from './redis/connection.ts';
 import { currentRuntime } from './runtime/current.ts';
 import { createMemoryTicketStore } from './tickets/memory.ts';
 import { createRedisTicketStore } from './tickets/redis.ts';
+import type { TicketStore } from './tickets/store.ts';
 import { createTickets } from './tickets/tickets.ts';
 import { createAuthorize } from './topics/authorize.ts';
 import { createDefinitions } from './topics/definitions.ts';
 import { createLoadState } from './topics/load-state.ts';
+import type { TopicLog } from './topics/log.ts';
 import { createMemoryLog } from './topics/memory.ts';
 import { createPoll } from './topics/poll.ts';
 import { createPublisher, type Publisher } from './topics/publisher.ts';
 import { createRedisLog } from './topics/redis.ts';
 import { createSubscribe } from './topics/subscribe.ts';
 import { createTopics } from './topics/topics.ts';
-import type { Connection } from './transport/connection.ts';
 import { createHandle } from './transport/http.ts';
 import { createServe } from './transport/serve.ts';
 import { createSockets } from './transport/sockets.ts';
@@ -48,6 +49,17 @@ export interface ServerOptions {
   readonly onAuthFailure?: AuthFailureHook;
   /** @default a pino logger on standard output */
   readonly log?: Log;
+  /** In place of Redis and memory: for tests that make them fail. */
+  readonly stores?: ServerStores;
+  /** Sees each request first; may wait, and may refuse by throwing a `UsherError`. */
+  readonly intercept?: (request: Request) => void | Promise<void>;
+}
+
+/** What a server keeps outside itself. */
+export interface ServerStores {
+  readonly log: TopicLog;
+  readonly tickets: TicketStore;
+  readonly availability: Availability;
 }
 
 /** A running Usher. */
@@ -112,13 +124,14 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
   );
   const tickets = onClose(
     createTickets({
-      store: redis ? createRedisTicketStore({ redis }) : createMemoryTicketStore(),
+      store: options.stores?.tickets ?? (redis ? createRedisTicketStore({ redis }) : createMemoryTicketStore()),
       log,
       rateLimiter: limiter,
       isRevoked: (principal, issuedAt) => registry.revocations.isRevoked(principal, issuedAt),
       onIssue: () => metrics.ticketsIssued.inc(),
       onPass: (source) => metrics.ticketPasses.labels(source).inc(),
       onOpen: (outcome) => metrics.ticketOpens.labels(outcome).inc(),
+      onLost: (pass) => upgrader.lost(pass),
       ticketTtlMs: config.ticketTtlMs,
       consumedTtlMs: config.consumedTtlMs,
       consumedSweepMs: config.consumedSweepMs,
@@ -135,14 +148,15 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
     topicTtlMs: config.topicTtlMs,
     topicCloseGraceMs: config.topicCloseGraceMs,
   };
-  const topicLog = redis
-    ? createRedisLog({ redis, ...logLimits })
-    : onClose(createMemoryLog(logLimits), (it) => it.close());
+  const ownLog = (): TopicLog =>
+    redis ? createRedisLog({ redis, ...logLimits }) : onClose(createMemoryLog(logLimits), (it) => it.close());
+  const topicLog = options.stores?.log ?? ownLog();
+  const availability = options.stores?.availability ?? (redis ? redisAvailability(redis) : alwaysAvailable);
   let publish: (group: string, frame: string) => void = () => {};
   const hub = onClose(
     createHub({
       log: topicLog,
-      availability: redis ? redisAvailability(redis) : alwaysAvailable,
+      availability,
       publish: (group, frame) => publish(group, frame),
       metrics,
       logger: log,
@@ -186,7 +200,8 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
   const health = createHealth({
     version,
     checks: {
-      redis: () => (redis ? { ok: redis.state === 'ready', mode: 'redis' } : { ok: true, mode: 'memory' }),
+      redis: () =>
+        redis ? { ok: redis.state === 'ready', mode: 'redis' } : { ok: availability.available, mode: 'memory' },
       delivery: () => (probe ? { ok: probe.ok, ageMs: probe.ageMs } : { ok: true, mode: 'memory' }),
       draining: () => ({ ok: drainingSince === null }),
       eventLoop: () => ({ ok: eventLoop.lagMs < 5_000, lagMs: Math.round(eventLoop.lagMs) }),
@@ -271,6 +286,7 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
       metrics,
       metricsToken: config.metricsToken?.reveal() ?? null,
       trustProxy: config.trustProxy,
+      intercept: options.intercept ?? (() => {}),
       log,
     }),
   });

@@ -14,10 +14,10 @@ export interface BodyLimits {
  * @throws UsherError PAYLOAD_TOO_LARGE, BAD_REQUEST
  */
 export async function readBody(request: Request, limits: BodyLimits): Promise<Request> {
-  if (request.body === null || request.method === 'GET' || request.method === 'HEAD') return request;
+  if (request.method === 'GET' || request.method === 'HEAD') return request;
   const bytes = await collect(request, limits);
   const headers = new Headers(request.headers);
-  if (bytes.byteLength > 0 || headers.has('content-type')) headers.set('content-type', 'application/json');
+  headers.set('content-type', 'application/json');
   headers.delete('transfer-encoding');
   headers.set('content-length', String(bytes.byteLength));
   return new Request(request.url, { method: request.method, headers, body: bytes, signal: request.signal });

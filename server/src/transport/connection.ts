@@ -60,14 +60,13 @@ export class Connection implements SocketHandlers, SubscriberSocket {
   /** Since when there are unwritten bytes and none of them goes. */
   stuckSince = 0;
   movedAt = 0;
-  /** What must be given back when the connection ends. */
-  readonly onRelease: (() => void)[] = [];
 
   readonly #host: ConnectionHost;
   #socket: RuntimeSocket | null = null;
   #message: Listener | null = null;
   #close: Listener[] = [];
   #refused: Code | null = null;
+  #held: (() => void)[] = [];
   #subscriptions = 0;
   #parkedFrames = 0;
   #parkedBytes = 0;
@@ -133,7 +132,10 @@ export class Connection implements SocketHandlers, SubscriberSocket {
 
   close(code?: number): void {
     // tRPC asks to close, without a code, a connection whose context was refused; the runtime tells that one is closed.
-    if (code === undefined) return this.#closeLater();
+    if (code === undefined) {
+      this.#closeLater();
+      return;
+    }
     if (this.readyState === over) return;
     this.readyState = over;
     const listeners = this.#close;
@@ -142,7 +144,7 @@ export class Connection implements SocketHandlers, SubscriberSocket {
     this.#message = null;
     this.#drained?.resolve();
     this.#drained = null;
-    for (const release of this.onRelease.splice(0)) release();
+    this.release();
     this.#host.closed(this, code);
     this.#socket = null;
   }
@@ -159,7 +161,7 @@ export class Connection implements SocketHandlers, SubscriberSocket {
   }
 
   send(frame: string): void {
-    if (this.readyState === open) this.#socket?.send(frame);
+    if (this.readyState === open) this.#socket?.send(this.principal === null ? this.#traced(frame) : frame);
   }
 
   terminate(): void {
@@ -199,6 +201,16 @@ export class Connection implements SocketHandlers, SubscriberSocket {
 
   // Towards the service.
 
+  /** Keeps what must be given back when the connection ends, or is refused. */
+  hold(release: () => void): void {
+    if (this.readyState === over) release();
+    else this.#held.push(release);
+  }
+
+  release(): void {
+    for (const giveBack of this.#held.splice(0)) giveBack();
+  }
+
   /** Says no in a frame that belongs to no request, and closes with the table's code a moment later. */
   refuse(error: UsherError, delayMs = this.#host.limits.refusedCloseMs): void {
     if (this.#refused !== null || this.readyState !== open) return;
@@ -207,9 +219,10 @@ export class Connection implements SocketHandlers, SubscriberSocket {
     this.#closeLater(delayMs);
   }
 
-  /** tRPC is about to say no by itself: remember with which code to close. */
+  /** tRPC is about to say no by itself: remember with which code to close, and give back what is held. */
   markRefused(code: Code): void {
     this.#refused ??= code;
+    this.release();
   }
 
   complain(error: UsherError): void {
@@ -228,11 +241,20 @@ export class Connection implements SocketHandlers, SubscriberSocket {
   end(code: Code): void {
     if (this.readyState === over) return;
     this.readyState = closing;
-    this.#socket?.close(codes[code].close ?? 1011, code);
+    this.#socket?.close(codes[code].close ?? 1008, code);
+  }
+
+  /** Before there is a context, tRPC's error formatter knows no trace id: it is put into the error here. */
+  #traced(frame: string): string {
+    if (!frame.includes('"error"') || frame.includes('"traceId"')) return frame;
+    const message = JSON.parse(frame) as { error?: { data?: { traceId?: string } } };
+    if (message.error?.data) message.error.data.traceId = this.request.traceId;
+    return JSON.stringify(message);
   }
 
   #closeLater(delayMs = this.#host.limits.refusedCloseMs): void {
-    const code = this.#refused ?? 'INTERNAL';
+    // tRPC refuses by itself only parameters that cannot be read; every other refusal was marked before.
+    const code = this.#refused ?? 'BAD_REQUEST';
     const jitter = 0.75 + this.#host.random() * 0.5;
     const timer = setTimeout(() => this.end(code), delayMs * jitter);
     this.#close.push(() => clearTimeout(timer));

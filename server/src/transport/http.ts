@@ -21,6 +21,8 @@ export interface HttpOptions {
   /** Bearer for `/metrics`; without one only loopback and private peers see it. */
   readonly metricsToken: string | null;
   readonly trustProxy: boolean;
+  /** Sees each request first. @throws UsherError */
+  readonly intercept: (request: Request) => void | Promise<void>;
   readonly log: Logger;
   /** Calls of one HTTP batch. @default 100 */
   readonly maxBatchSize?: number;
@@ -120,6 +122,7 @@ export function createHandle(options: HttpOptions): Handle {
       const url = new URL(request.url);
       cors = corsHeaders(request, url, options.cors);
       if (request.method === 'OPTIONS') return preflight(cors);
+      await options.intercept(request);
       const address = (options.trustProxy && forwardedFor(request)) || peer.address;
       const answer = await route({ request, url, traceId, address }, peer);
       return answer instanceof Response ? withHeaders(answer, traceId, cors) : answer;

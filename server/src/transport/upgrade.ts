@@ -15,7 +15,7 @@ export interface UpgradeOptions {
   /** Who an upgrade with credentials of its own, or with authentication disabled, is; `null` without any. */
   readonly authenticateRequest: (request: RequestFacts) => Promise<Principal | null>;
   /** Takes a place among the user's connections; gives the way to leave it. @throws UsherError CONNECTION_LIMIT */
-  readonly admit: (connection: Connection, principal: Principal) => Promise<() => void>;
+  readonly admit: (connection: Connection, principal: Principal, issuedAt: number) => Promise<() => void>;
   /** Milliseconds to wait while the instance leaves; `null` while it stays. */
   readonly drainingForMs: () => number | null;
 }
@@ -33,6 +33,8 @@ export interface Upgrader {
   take(facts: RequestFacts, peer: Peer): Promise<Upgrade>;
   /** Finishes the handshake on the open socket. @throws UsherError */
   finish(connection: Connection, params: ConnectionParams): Promise<Principal>;
+  /** Another instance opened the ticket of a connection that was opened here unclaimed: this one goes. */
+  lost(pass: Pass): void;
 }
 
 /** How a connection came to its right; decided before the upgrade, finished after it. */
@@ -46,6 +48,8 @@ const maxUrlLength = 4_096;
 export function createUpgrader(options: UpgradeOptions): Upgrader {
   const { sockets, tickets } = options;
   const rights = new WeakMap<Connection, Right>();
+  /** Connections opened while their claim could not be written. */
+  const unclaimed = new WeakMap<Pass, Connection>();
 
   const rightOf = async (facts: RequestFacts, awaitsParams: boolean): Promise<Right> => {
     const given = facts.url.searchParams.getAll('ticket');
@@ -61,11 +65,12 @@ export function createUpgrader(options: UpgradeOptions): Upgrader {
     throw new UsherError('UNAUTHORIZED', { message: 'A ticket or a bearer token is required' });
   };
 
-  const admit = async (connection: Connection, principal: Principal): Promise<void> => {
-    const release = await options.admit(connection, principal);
-    // It may have gone while the place was asked for.
-    if (connection.readyState === 3) release();
-    else connection.onRelease.push(release);
+  const admit = async (connection: Connection, principal: Principal, issuedAt = connection.since): Promise<void> =>
+    connection.hold(await options.admit(connection, principal, issuedAt));
+
+  const open = async (connection: Connection, pass: Pass, nonce: string | undefined): Promise<void> => {
+    const outcome = await tickets.open(pass, nonce === undefined ? {} : { nonce });
+    if (outcome === 'unclaimed') unclaimed.set(pass, connection);
   };
 
   return {
@@ -91,7 +96,7 @@ export function createUpgrader(options: UpgradeOptions): Upgrader {
         const right = await rightOf(facts, awaitsParams);
         rights.set(connection, right);
         if (right.kind === 'principal') await admit(connection, right.principal);
-        else if (right.kind === 'pass') await admit(connection, right.pass.principal);
+        else if (right.kind === 'pass') await admit(connection, right.pass.principal, right.pass.issuedAt);
       } catch (error) {
         connection.close(1006);
         throw error;
@@ -106,15 +111,19 @@ export function createUpgrader(options: UpgradeOptions): Upgrader {
       if (right.kind === 'principal') return right.principal;
       const nonce = params?.nonce;
       if (right.kind === 'pass') {
-        await tickets.open(right.pass, nonce === undefined ? {} : { nonce });
+        await open(connection, right.pass, nonce);
         return right.pass.principal;
       }
       const ticket = params?.ticket;
       if (ticket === undefined) throw new UsherError('UNAUTHORIZED', { message: 'A ticket is required' });
       const pass = await tickets.pass(ticket, { traceId: connection.request.traceId, canReveal: nonce !== undefined });
-      await tickets.open(pass, nonce === undefined ? {} : { nonce });
-      await admit(connection, pass.principal);
+      await open(connection, pass, nonce);
+      await admit(connection, pass.principal, pass.issuedAt);
       return pass.principal;
+    },
+
+    lost(pass) {
+      unclaimed.get(pass)?.refuse(new UsherError('TICKET_INVALID'));
     },
   };
 }
