@@ -10,14 +10,12 @@ export interface BackoffOptions {
   readonly random?: () => number;
 }
 
-export const backoffDefaults = Object.freeze({ initialMs: 500, maxMs: 20_000, multiplier: 2 });
-
 /**
  * Exponential backoff with full jitter: a number from 0 to a cap that grows with `failures`. Full, because clients that
  * lost the same server at the same moment must not come back at the same moment.
  */
 export function backoffMs(failures: number, options: BackoffOptions = {}): number {
-  const { initialMs, maxMs, multiplier, random = Math.random } = { ...backoffDefaults, ...options };
+  const { initialMs = 500, maxMs = 20_000, multiplier = 2, random = Math.random } = options;
   // The exponent is bounded, so that a client which fails for days does not compute with Infinity.
   const capMs = Math.min(maxMs, initialMs * multiplier ** Math.min(failures, 64));
   return Math.round(random() * capMs);

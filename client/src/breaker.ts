@@ -20,10 +20,8 @@ export interface Breaker {
   healthy(): void;
 }
 
-export const breakerDefaults = Object.freeze({ failures: 5, openMs: 20_000 });
-
 export function createBreaker(clock: Clock, random: () => number, options: BreakerOptions = {}): Breaker {
-  const { failures: threshold, openMs } = { ...breakerDefaults, ...options };
+  const { failures: threshold = 5, openMs = 20_000 } = options;
   let state: BreakerState = 'closed';
   let failures = 0;
   let openUntil = 0;

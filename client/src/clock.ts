@@ -9,7 +9,7 @@ export interface Clock {
 }
 
 // Browsers and Node fire a timer at once when its delay does not fit 31 bits.
-const maxTimerMs = 2_147_483_647;
+const maxTimerMs = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => performance.now(),
@@ -19,28 +19,42 @@ export const systemClock: Clock = {
   },
 };
 
-/** Resolves after `delayMs`, or as soon as `signal` aborts: what follows looks at the signal, so nobody is left waiting. */
-export function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const finish = () => {
-      cancel();
-      signal.removeEventListener('abort', finish);
-      resolve();
-    };
-    const cancel = clock.after(delayMs, finish);
-    signal.addEventListener('abort', finish);
-  });
+/** Runs `run` once, after `delayMs` or as soon as `signal` aborts, whichever is first; the answer brings it forward. */
+export function afterOrAborted(clock: Clock, delayMs: number, signal: AbortSignal, run: () => void): () => void {
+  const finish = () => {
+    stop();
+    signal.removeEventListener('abort', finish);
+    run();
+  };
+  const stop = clock.after(delayMs, finish);
+  if (signal.aborted) finish();
+  else signal.addEventListener('abort', finish);
+  return finish;
 }
 
-export const closedError = () => new UsherError('CLOSED', { message: 'The client was closed' });
+/** Resolves after `delayMs`, or as soon as `signal` aborts: what follows looks at the signal, so nobody is left waiting. */
+export const pause = (clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => afterOrAborted(clock, delayMs, signal, resolve));
 
-/** `promise`, or a rejection with `CLOSED` as soon as `signal` aborts, for what cannot be cancelled itself. */
-export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const leave = () => reject(closedError());
-    if (signal.aborted) leave();
-    signal.addEventListener('abort', leave);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+export const closedError = () => new UsherError('CLOSED');
+
+/**
+ * What `start` gives, within `limitMs` and before `signal` aborts. `start` gets a signal that aborts when nobody waits
+ * any longer; one that does not heed it is left. @throws UsherError TIMEOUT, CLOSED
+ */
+export function within<T>(
+  clock: Clock,
+  limitMs: number,
+  signal: AbortSignal,
+  start: (given: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const given = new AbortController();
+  return new Promise<T>((resolve, reject) => {
+    const settle = afterOrAborted(clock, limitMs, signal, () => {
+      reject(signal.aborted ? closedError() : new UsherError('TIMEOUT', { message: `No answer in ${limitMs} ms` }));
+      given.abort();
+    });
+    // Settled first, so that the rejection above, which also cleans up, says nothing.
+    start(given.signal).then(resolve, reject).finally(settle);
   });
 }

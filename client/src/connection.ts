@@ -5,8 +5,10 @@ import { createEndpoints, type Endpoints } from './endpoints.ts';
 import { type Environment, hostEnvironment } from './environment.ts';
 import { actionOf, toUsherError, UsherError } from './errors.ts';
 import { type Logger, quietLogger } from './logger.ts';
+import { createNotifier } from './notifier.ts';
 import { createPace, type Pace } from './pace.ts';
-import type { HeartbeatOptions, SocketObserver, WatchedSocket } from './socket.ts';
+import { fetchOf, type RequestOptions } from './request.ts';
+import { createSocketClass, type HeartbeatOptions, type WatchedSocket } from './socket.ts';
 import type { ConnectionHandlers, ConnectionState } from './state.ts';
 import { createTicketSource, type TicketOptions } from './ticket.ts';
 import { createTokenSource, type TokenOption, type TokenSource } from './token.ts';
@@ -25,7 +27,7 @@ export interface FallbackOptions {
   readonly restore?: boolean;
 }
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends RequestOptions {
   /** Where Usher answers: `https://example.com`, or a path in a browser. */
   readonly url: string | URL;
   /** JWT or API key, or a function that gives one; asked again for each connection and after a refusal. @default none */
@@ -40,13 +42,9 @@ export interface ConnectionOptions {
   readonly fallback?: FallbackOptions | false;
   /** A connection that stands this long is healthy: failures before it no longer count, in ms. @default 10000 */
   readonly healthyAfterMs?: number;
-  /** Cookies with HTTP requests, for servers that take a token from one. @default the platform's */
-  readonly credentials?: RequestCredentials;
   readonly on?: ConnectionHandlers;
   /** @default silent */
   readonly logger?: Logger;
-  /** @default globalThis.fetch */
-  readonly fetch?: typeof fetch;
   /** @default globalThis.WebSocket */
   readonly WebSocket?: typeof WebSocket;
   /** @default the system's */
@@ -57,24 +55,19 @@ export interface ConnectionOptions {
   readonly random?: () => number;
 }
 
-export const connectionDefaults = Object.freeze({
-  tokenTimeoutMs: 10_000,
-  healthyAfterMs: 10_000,
-  maxRetries: Number.POSITIVE_INFINITY,
-  fallback: Object.freeze({ afterAttempts: 3, afterMs: 10_000, restore: true }),
-});
-
 // A sign of life is asked for within this time when the network or the page comes back.
 const verifyTimeoutMs = 5_000;
 
 /** The one state machine of a client: retry, backoff, breaker, fallback and the way back. */
-export interface Connection extends SocketObserver {
+export interface Connection {
   readonly state: ConnectionState;
   readonly breaker: BreakerState;
   /** Tells of each change of state, after it; the answer stops it. */
   watch(listener: (state: ConnectionState) => void): () => void;
   /** The address of the next attempt, when its time has come: each call is an attempt, with a ticket of its own. */
   nextUrl(): Promise<string>;
+  /** The class of the sockets it watches; each belongs to the attempt before it. @throws TypeError where there is none */
+  readonly WebSocket: typeof WebSocket;
   /** The budget of polls, shared by all topics. */
   readonly polls: Pace;
   readonly tokens: TokenSource;
@@ -90,13 +83,13 @@ export interface Connection extends SocketObserver {
 
 export function createConnection(options: ConnectionOptions): Connection {
   const { clock = systemClock, environment = hostEnvironment, logger = quietLogger, random = Math.random } = options;
-  const { tokenTimeoutMs, healthyAfterMs } = { ...connectionDefaults, ...options };
-  const { maxRetries = connectionDefaults.maxRetries, ...backoff } = options.retry ?? {};
-  const fallback = options.fallback === false ? null : { ...connectionDefaults.fallback, ...options.fallback };
-  const handlers = options.on ?? {};
+  const { tokenTimeoutMs = 10_000, healthyAfterMs = 10_000, on = {} } = options;
+  const { maxRetries = Number.POSITIVE_INFINITY, ...backoff } = options.retry ?? {};
+  const mayFall = options.fallback !== false;
+  const { afterAttempts = 3, afterMs = 10_000, restore = true } = options.fallback || {};
   const endpoints = createEndpoints(options.url);
   const closing = new AbortController();
-  const tokens = createTokenSource(options.token, clock, tokenTimeoutMs);
+  const tokens = createTokenSource(options.token, { clock, timeoutMs: tokenTimeoutMs, signal: closing.signal });
   const breaker = createBreaker(clock, random, options.breaker);
   const attempts = createPace({ random, ...backoff, clock, environment });
   const polls = createPace({ random, ...backoff, clock, environment });
@@ -106,12 +99,11 @@ export function createConnection(options: ConnectionOptions): Connection {
       tokens,
       clock,
       logger,
-      credentials: options.credentials,
-      fetch: options.fetch ?? globalThis.fetch,
+      fetch: fetchOf(options),
     },
     options.ticket,
   );
-  const listeners = new Set<(state: ConnectionState) => void>();
+  const { watch, emit, tell } = createNotifier<ConnectionState, ConnectionHandlers>(logger, on);
   /** Sockets the server answers on: one, and two while moving. */
   const live = new Set<WatchedSocket>();
   let state: ConnectionState = { status: 'idle' };
@@ -120,15 +112,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   let tries = 0;
   let stopHealth = () => {};
   let stopPatience = () => {};
-  let lastError = new UsherError('TIMEOUT', { message: 'There is no connection yet' });
-
-  const tell = (call: () => void) => {
-    try {
-      call();
-    } catch (error) {
-      logger.error('[Usher] A handler threw', { error });
-    }
-  };
+  let lastError = new UsherError('TIMEOUT');
 
   const enter = (next: ConnectionState) => {
     const previous = state;
@@ -137,13 +121,12 @@ export function createConnection(options: ConnectionOptions): Connection {
       stopPatience();
       if (next.status === 'connecting') beginPatience();
     }
-    for (const listener of [...listeners]) tell(() => listener(next));
-    tell(() => handlers.onState?.(next, previous));
+    emit(next);
+    tell('onState', next, previous);
   };
 
   const beginPatience = () => {
-    if (!fallback) return;
-    stopPatience = clock.after(fallback.afterMs, () => {
+    stopPatience = clock.after(afterMs, () => {
       // Without a network there is nothing to poll either.
       if (environment.online) considerFallback(true);
       else beginPatience();
@@ -152,8 +135,8 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   /** Polls instead, when the state has lasted: a lost socket gives its subscriptions no error to go by. */
   const considerFallback = (now: boolean) => {
-    if (!fallback || state.status !== 'connecting' || !environment.online) return;
-    if (!now && attempts.failures < fallback.afterAttempts) return;
+    if (!mayFall || state.status !== 'connecting' || !environment.online) return;
+    if (!now && attempts.failures < afterAttempts) return;
     const { code, status } = lastError;
     if (code === 'WS_TICKET_REDIS_NOT_READY') {
       logger.info('[WS] Hard failure - Redis not ready', { status, code });
@@ -165,7 +148,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       logger.warn('[WS] No connection - falling back to polling', { code, attempts: attempts.failures });
     }
     enter({ status: 'polling', reason: code });
-    tell(() => handlers.onFallback?.(code));
+    tell('onFallback', code);
   };
 
   const failed = (error: UsherError) => {
@@ -177,7 +160,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     if (actionOf(error.code) === 'final') return close(error);
     // A move that failed: what is live serves on.
     if (live.size > 0) return;
-    if (attempts.failures > maxRetries && !fallback) {
+    if (attempts.failures > maxRetries && !mayFall) {
       return close(new UsherError('RETRIES_EXHAUSTED', { message: `${maxRetries} retries failed`, cause: error }));
     }
     if (state.status === 'connecting') enter({ status: 'connecting', attempt: tries + 1 });
@@ -190,7 +173,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     await attempts.turn(closing.signal, {
       atOnce: attempts.failures === 0 && (moving || (tries === 0 && !wasLive)),
       heldMs: breaker.waitMs,
-      halted: () => attempts.failures > maxRetries || (state.status === 'polling' && !fallback?.restore),
+      halted: () => attempts.failures > maxRetries || (state.status === 'polling' && !restore),
     });
     breaker.take();
     tries += 1;
@@ -227,10 +210,10 @@ export function createConnection(options: ConnectionOptions): Connection {
     tries = 0;
     logger.info('[WS] Connected');
     enter({ status: 'live' });
-    if (!wasLive) tell(() => handlers.onConnect?.());
-    else if (status === 'connecting') tell(() => handlers.onReconnect?.(took));
+    if (!wasLive) tell('onConnect');
+    else if (status === 'connecting') tell('onReconnect', took);
     wasLive = true;
-    if (status === 'polling') tell(() => handlers.onRestore?.());
+    if (status === 'polling') tell('onRestore');
   };
 
   const lost = (socket: WatchedSocket, error: UsherError) => {
@@ -240,7 +223,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       stopHealth();
       logger.debug('[WS] Disconnected', { code: error.code });
       enter({ status: 'connecting', attempt: 1 });
-      tell(() => handlers.onDisconnect?.(error.code));
+      tell('onDisconnect', error.code);
     }
     if (actionOf(error.code) === 'new-token' && !tokens.refused(tokens.version)) return close(error);
     // One that stood long enough is no failure; the first attempt after it still has its jitter.
@@ -251,23 +234,22 @@ export function createConnection(options: ConnectionOptions): Connection {
   const close = (error?: UsherError) => {
     if (state.status === 'closed') return;
     stopHealth();
-    unwatch();
     closing.abort();
-    enter({ status: 'closed', reason: error?.code ?? 'CLOSED', error: error ?? null });
+    const reason = error?.code ?? 'CLOSED';
+    enter({ status: 'closed', reason, error: error ?? null });
     stopPatience();
     if (error) logger.error('[WS] Closed', { code: error.code, traceId: error.traceId });
-    tell(() => handlers.onClose?.(error?.code ?? 'CLOSED', error ?? null));
-    listeners.clear();
+    tell('onClose', reason, error ?? null);
     live.clear();
   };
 
-  const unwatch = environment.watch(() => {
+  environment.watch(() => {
     if (!environment.visible) return;
     for (const socket of live) socket.verify(verifyTimeoutMs);
     if (!environment.online) return;
     attempts.hurry();
     polls.hurry();
-  });
+  }, closing.signal);
 
   return {
     get state() {
@@ -276,18 +258,14 @@ export function createConnection(options: ConnectionOptions): Connection {
     get breaker() {
       return breaker.state;
     },
-    watch(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
+    watch,
     nextUrl,
     polls,
     tokens,
     endpoints,
     clock,
     signal: closing.signal,
-    proven,
-    lost,
+    WebSocket: createSocketClass({ base: options.WebSocket, observer: { proven, lost }, clock }, options.heartbeat),
     move() {
       for (const socket of live) socket.move();
     },

@@ -10,23 +10,15 @@ export interface Endpoints {
 
 /**
  * Works out the endpoints of the Usher at `url`, such as `https://example.com` or, behind a prefix, `/realtime` in a
- * browser. @throws TypeError when it is not an http(s) or ws(s) URL
+ * browser. @throws TypeError when it is not an http(s) URL
  */
 export function createEndpoints(url: string | URL): Endpoints {
-  let base: URL;
-  try {
-    base = new URL(url, globalThis.location?.href);
-  } catch (cause) {
-    throw new TypeError(`Option "url" must be an http or https URL: current value is "${url}"`, { cause });
-  }
-  base.protocol = base.protocol.replace(/^ws/, 'http');
-  if (!/^https?:$/.test(base.protocol)) {
-    throw new TypeError(`Option "url" must be an http or https URL: current value is "${url}"`);
-  }
-  const root = base.origin + base.pathname.replace(/\/+$/, '');
+  const { protocol, origin, pathname } = new URL(url, globalThis.location?.href);
+  if (!/^https?:$/.test(protocol)) throw new TypeError(`Option "url" must be an http URL: current value is "${url}"`);
+  const root = origin + pathname.replace(/\/+$/, '');
   return {
     trpc: `${root}/trpc`,
     ticket: `${root}/ws-ticket`,
-    socket: (path, ticket) => `${root.replace(/^http/, 'ws')}${path}?ticket=${encodeURIComponent(ticket)}`,
+    socket: (path, ticket) => `${root.replace('http', 'ws')}${path}?ticket=${encodeURIComponent(ticket)}`,
   };
 }

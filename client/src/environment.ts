@@ -4,8 +4,8 @@ export interface Environment {
   readonly online: boolean;
   /** `false`: nobody is looking at the page. */
   readonly visible: boolean;
-  /** Tells of each change; the answer stops it. */
-  watch(changed: () => void): () => void;
+  /** Tells of each change, until `signal` aborts. */
+  watch(changed: () => void, signal: AbortSignal): void;
 }
 
 /** The browser's word where there is a browser; elsewhere always online and visible. */
@@ -17,16 +17,10 @@ export const hostEnvironment: Environment = {
   get visible() {
     return globalThis.document?.visibilityState !== 'hidden';
   },
-  watch(changed) {
+  watch(changed, signal) {
     const { document } = globalThis;
-    if (!document) return () => {};
-    globalThis.addEventListener('online', changed);
-    globalThis.addEventListener('offline', changed);
-    document.addEventListener('visibilitychange', changed);
-    return () => {
-      globalThis.removeEventListener('online', changed);
-      globalThis.removeEventListener('offline', changed);
-      document.removeEventListener('visibilitychange', changed);
-    };
+    document?.addEventListener('visibilitychange', changed, { signal });
+    // In a worker there is no document, but there are these.
+    for (const type of ['online', 'offline']) globalThis.addEventListener?.(type, changed, { signal });
   },
 };

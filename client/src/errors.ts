@@ -91,69 +91,74 @@ export interface UsherErrorOptions {
 export class UsherError extends Error {
   override readonly name = 'UsherError';
   readonly code: ErrorCode;
-  readonly traceId: string | undefined;
-  readonly retryAfterMs: number | undefined;
-  readonly status: number | undefined;
-  readonly issues: readonly Issue[] | undefined;
+  declare readonly traceId?: string;
+  declare readonly retryAfterMs?: number;
+  declare readonly status?: number;
+  declare readonly issues?: readonly Issue[];
 
   constructor(code: ErrorCode, options: UsherErrorOptions = {}) {
-    super(options.message ?? code, options.cause === undefined ? undefined : { cause: options.cause });
+    const { message = code, cause, ...fields } = options;
+    super(message, { cause });
     this.code = code;
-    this.traceId = options.traceId;
-    this.retryAfterMs = options.retryAfterMs;
-    this.status = options.status;
-    this.issues = options.issues;
+    Object.assign(this, fields);
   }
 }
 
 export const isUsherError = (value: unknown): value is UsherError => value instanceof UsherError;
 
-type Fields = Readonly<Record<string, unknown>>;
+/** The fields an error of Usher may have, tRPC's or the plain one; a stranger's body has whatever it has. */
+interface ErrorBody {
+  readonly error?: ErrorBody | string;
+  readonly data?: ErrorBody;
+  readonly reason?: unknown;
+  readonly code?: unknown;
+  readonly message?: string;
+  readonly traceId?: string;
+  readonly retryAfterMs?: unknown;
+  readonly issues?: readonly Issue[];
+  readonly httpStatus?: number;
+}
 
-const fieldsOf = (value: unknown): Fields => (typeof value === 'object' && value !== null ? (value as Fields) : {});
-const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
-const delayOf = (value: unknown): number | undefined =>
-  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined;
-
-/** Reads an error of Usher from a parsed body, tRPC's or the plain one; a stranger's is told by its status. */
-export function errorOfBody(body: unknown, status: number | undefined, cause?: unknown): UsherError {
-  const outer = fieldsOf(body);
-  const inner = fieldsOf(outer.error);
-  const data = { ...outer, ...fieldsOf(outer.data), ...fieldsOf(inner.data) };
-  const code = knownCode(data.reason) ?? knownCode(outer.code) ?? byStatus[status ?? 0] ?? 'BAD_ANSWER';
-  return new UsherError(code, {
-    message: textOf(inner.message) ?? textOf(outer.message) ?? (status ? `HTTP ${status}` : undefined),
-    traceId: textOf(data.traceId),
-    retryAfterMs: delayOf(data.retryAfterMs),
-    issues: Array.isArray(data.issues) ? (data.issues as readonly Issue[]) : undefined,
-    status,
-    cause,
+/** Reads the error a server gave in a parsed body; one that is not Usher's is told by its status. */
+export function errorOfBody(body: unknown, options: Pick<UsherErrorOptions, 'status' | 'retryAfterMs' | 'cause'>) {
+  const outer = (body ?? {}) as ErrorBody;
+  const shape = typeof outer.error === 'object' ? outer.error : outer;
+  const { reason, code, message, traceId, retryAfterMs, issues } = { ...shape, ...shape.data } as ErrorBody;
+  return new UsherError(knownCode(reason) ?? knownCode(code) ?? byStatus[options.status ?? 0] ?? 'BAD_ANSWER', {
+    ...options,
+    message,
+    traceId,
+    issues,
+    retryAfterMs: Number(retryAfterMs ?? options.retryAfterMs) || undefined,
   });
 }
 
 /** Reads the error of an HTTP answer, whatever its body holds. */
 export async function errorOfResponse(response: Response): Promise<UsherError> {
-  const body: unknown = await response.json().catch(() => undefined);
-  const error = errorOfBody(body, response.status);
-  const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
-  if (error.retryAfterMs !== undefined || !(seconds >= 0)) return error;
-  return new UsherError(error.code, { ...error, message: error.message, retryAfterMs: seconds * 1_000 });
+  const retryAfterMs = Number(response.headers.get('retry-after')) * 1_000;
+  return errorOfBody(await response.json().catch(() => null), { status: response.status, retryAfterMs });
 }
 
 /** Turns a socket's close into an error: Usher's reason is the code; others are told by the close code. */
 export const errorOfClose = (closeCode: number, reason: string): UsherError =>
   new UsherError(knownCode(reason) ?? byCloseCode[closeCode] ?? 'NETWORK', {
-    message: `The connection was closed: ${closeCode}${reason && ` ${reason}`}`,
+    message: `Closed: ${closeCode} ${reason}`,
   });
 
+/** What a `TRPCClientError` holds, which may be of another copy of tRPC's client. */
+interface TrpcError {
+  readonly cause?: unknown;
+  readonly message?: string;
+  readonly shape?: ErrorBody;
+  readonly meta?: { readonly response?: { readonly status: number }; readonly responseJSON?: unknown };
+}
+
 /** Turns whatever a tRPC call gave into the one error. */
-export function toUsherError(value: unknown): UsherError {
-  if (isUsherError(value)) return value;
-  const error = fieldsOf(value);
-  if (isUsherError(error.cause)) return error.cause;
-  const meta = fieldsOf(error.meta);
-  const status = delayOf(fieldsOf(meta.response).status) ?? delayOf(fieldsOf(error.data).httpStatus);
-  const answered = error.shape ?? meta.responseJSON ?? (error.data ? value : undefined);
-  if (answered !== undefined || status !== undefined) return errorOfBody(answered, status, value);
-  return new UsherError('NETWORK', { message: textOf(error.message), cause: value });
+export function toUsherError(cause: unknown): UsherError {
+  if (isUsherError(cause)) return cause;
+  const { cause: inner, message, shape, meta } = (cause ?? {}) as TrpcError;
+  if (isUsherError(inner)) return inner;
+  const status = meta?.response?.status ?? shape?.data?.httpStatus;
+  if (shape || status) return errorOfBody(shape ?? meta?.responseJSON, { status, cause });
+  return new UsherError('NETWORK', { message, cause });
 }

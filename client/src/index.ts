@@ -20,7 +20,7 @@ export { type BackoffRetryOptions, backoffRetryLink } from './links/retry.ts';
 export {
   createTicketedWsClient,
   type TicketedWsClient,
-  type TicketedWsClientOptions,
+  type TicketLinkOptions,
   ticketLink,
 } from './links/ticket.ts';
 export { type WatchOptions, watchWsClient } from './links/ws-state.ts';

@@ -13,5 +13,6 @@ export const quietLogger: Logger = {
   debug: nothing,
   info: nothing,
   warn: nothing,
-  error: (_message, _fields) => {},
+  // biome-ignore lint/suspicious/noConsole: the one place, for errors that nobody asked to see
+  error: (message, fields) => console.error(message, fields),
 };

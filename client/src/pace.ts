@@ -1,5 +1,5 @@
-import { type BackoffOptions, backoffDefaults, backoffMs } from './backoff.ts';
-import { type Clock, closedError } from './clock.ts';
+import { type BackoffOptions, backoffMs } from './backoff.ts';
+import { afterOrAborted, type Clock, closedError } from './clock.ts';
 import type { Environment } from './environment.ts';
 
 // A broken server must not send a client away for a day.
@@ -35,7 +35,7 @@ export interface Extra {
 }
 
 export function createPace(options: PaceOptions): Pace {
-  const { clock, environment, random = Math.random, maxMs = backoffDefaults.maxMs } = options;
+  const { clock, environment, random = Math.random, maxMs = 20_000 } = options;
   const waiting = new Set<() => void>();
   let failures = 0;
   let notBefore = Number.NEGATIVE_INFINITY;
@@ -44,15 +44,11 @@ export function createPace(options: PaceOptions): Pace {
   /** Waits until the time comes, or anything changes. */
   const change = (delayMs: number, signal: AbortSignal): Promise<void> =>
     new Promise((resolve) => {
-      const finish = () => {
-        cancel?.();
-        waiting.delete(finish);
-        signal.removeEventListener('abort', finish);
+      const wake = afterOrAborted(clock, delayMs, signal, () => {
+        waiting.delete(wake);
         resolve();
-      };
-      const cancel = delayMs === Number.POSITIVE_INFINITY ? undefined : clock.after(delayMs, finish);
-      waiting.add(finish);
-      signal.addEventListener('abort', finish);
+      });
+      waiting.add(wake);
     });
 
   return {

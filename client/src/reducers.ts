@@ -1,22 +1,22 @@
 import type { TopicEvent } from '@usher/contracts';
 
-type Fields = Readonly<Record<string, unknown>>;
-const fields = (value: unknown) => value as Fields | null;
-
-/** What an event of the topics in the box says about their state; a state that a publisher sets is richer. */
-const statuses: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  job: { job_started: 'running', job_completed: 'completed', job_failed: 'failed' },
-  agent: { agent_started: 'running', agent_completed: 'completed' },
+const statuses: Readonly<Record<string, string>> = {
+  job_started: 'running',
+  job_completed: 'completed',
+  job_failed: 'failed',
+  agent_started: 'running',
+  agent_completed: 'completed',
 };
 
-/** How events of topic `name` are folded into its state, unless the caller says otherwise. */
+/**
+ * How events of topic `name` are folded into its state, unless the caller says otherwise: what those of the topics in the
+ * box say about their status. A state that a publisher sets is richer.
+ */
 export function reducerOf(name: string): (state: unknown, event: TopicEvent) => unknown {
-  if (name === 'process') {
-    return (state, { name, data }) => (name === 'status' ? { ...fields(state), ...fields(data) } : state);
-  }
-  const table = statuses[name] ?? {};
+  if (!/^(job|agent|process)$/.test(name)) return (state) => state;
   return (state, event) => {
-    const status = Object.hasOwn(table, event.name) ? table[event.name] : undefined;
-    return status === undefined ? state : { ...fields(state), status };
+    const change = name === 'process' ? event.name === 'status' && event.data : statuses[event.name];
+    if (!change) return state;
+    return { ...(state as object | null), ...(typeof change === 'string' ? { status: change } : change) };
   };
 }

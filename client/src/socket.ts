@@ -12,13 +12,6 @@ export interface HeartbeatOptions {
   readonly openTimeoutMs?: number;
 }
 
-export const heartbeatDefaults = Object.freeze({
-  intervalMs: 30_000,
-  pongTimeoutMs: 60_000,
-  writeTimeoutMs: 10_000,
-  openTimeoutMs: 10_000,
-});
-
 /** Hears of each socket, once of each turn of its life. */
 export interface SocketObserver {
   /** The server has answered on it: more than an accepted handshake, which a proxy gives as well. */
@@ -33,29 +26,28 @@ export interface WatchedSocket {
   move(): void;
 }
 
-type SocketEvent = { readonly type: string; readonly data?: unknown; readonly code?: number; readonly reason?: string };
-type SocketListener = (this: unknown, event: SocketEvent) => void;
-
 const moveFrame = '{"id":null,"method":"reconnect"}';
 // A timer that fires this much late means that the machine slept, not that the server is silent.
 const sleptMs = 5_000;
 
-export interface SocketClassOptions {
-  readonly base: typeof WebSocket;
+export interface SocketParts {
+  /** @default globalThis.WebSocket */
+  readonly base: typeof WebSocket | undefined;
   readonly observer: SocketObserver;
   readonly clock: Clock;
-  readonly heartbeat?: HeartbeatOptions;
 }
 
 /**
  * A `WebSocket` class for tRPC's client that watches the real one: it times the handshake, finds half-open
  * connections, and reports a close at once, where a real socket waits for a peer that is gone.
+ * @throws TypeError where the platform has none, and none is given
  */
-export function createSocketClass(options: SocketClassOptions): typeof WebSocket {
-  const { base, observer, clock } = options;
-  const { intervalMs, pongTimeoutMs, writeTimeoutMs, openTimeoutMs } = { ...heartbeatDefaults, ...options.heartbeat };
+export function createSocketClass(parts: SocketParts, options: HeartbeatOptions = {}): typeof WebSocket {
+  const { base = globalThis.WebSocket, observer, clock } = parts;
+  if (!base) throw new TypeError('Option "WebSocket" is required: this platform has none');
+  const { intervalMs = 30_000, pongTimeoutMs = 60_000, writeTimeoutMs = 10_000, openTimeoutMs = 10_000 } = options;
 
-  class Socket implements WatchedSocket {
+  class Socket extends EventTarget implements WatchedSocket {
     static readonly CONNECTING = 0;
     static readonly OPEN = 1;
     static readonly CLOSING = 2;
@@ -64,7 +56,6 @@ export function createSocketClass(options: SocketClassOptions): typeof WebSocket
     readyState = 0;
     binaryType: BinaryType = 'arraybuffer';
     readonly #raw: WebSocket;
-    readonly #listeners: Record<string, Set<SocketListener>> = {};
     /** Who sent the PINGs that wait for their PONG: tRPC counts its own by order, so it must not see ours. */
     readonly #pings: ('ours' | 'trpc')[] = [];
     #heardAt = 0;
@@ -73,46 +64,34 @@ export function createSocketClass(options: SocketClassOptions): typeof WebSocket
     #refusal: UsherError | undefined;
     #stopWatch = () => {};
     #stopWrite: (() => void) | undefined;
-    #sentChars = 0;
 
     constructor(url: string | URL) {
+      super();
       this.#raw = new base(url);
       this.#raw.onopen = () => this.#opened();
       this.#raw.onmessage = ({ data }) => this.#heard(data);
       this.#raw.onclose = ({ code, reason }) => this.#finish(this.#refusal ?? errorOfClose(code, reason), code, reason);
       this.#raw.onerror = () => {
-        const fail = () => this.#cut('NETWORK', 'The connection failed');
+        const fail = () => this.#cut('NETWORK');
         if (!this.#wasOpen) return fail();
         // A close with its code follows, in all runtimes but the one that is broken.
         this.#stopWatch();
         this.#stopWatch = clock.after(100, fail);
       };
-      this.#stopWatch = clock.after(openTimeoutMs, () =>
-        this.#cut('TIMEOUT', `The connection was not open in ${openTimeoutMs} ms`),
-      );
-    }
-
-    addEventListener(type: string, listener: SocketListener) {
-      this.#listeners[type] ??= new Set();
-      this.#listeners[type].add(listener);
-    }
-
-    removeEventListener(type: string, listener: SocketListener) {
-      this.#listeners[type]?.delete(listener);
+      this.#stopWatch = clock.after(openTimeoutMs, () => this.#cut('TIMEOUT', 'handshake'));
     }
 
     send(data: string) {
       if (data === 'PING') this.#pings.push('trpc');
       this.#raw.send(data);
-      this.#sentChars += data.length;
-      if (this.#raw.bufferedAmount > 0) this.#watchWrites(this.#drainedChars());
+      if (this.#raw.bufferedAmount > 0) this.#watchWrites();
     }
 
     close(code?: number) {
       if (this.readyState >= Socket.CLOSING) return;
       this.readyState = Socket.CLOSING;
       this.#closeRaw(code);
-      queueMicrotask(() => this.#finish(new UsherError('MOVED', { message: 'The connection was left' }), 1000, ''));
+      queueMicrotask(() => this.#finish(new UsherError('MOVED'), 1000, ''));
     }
 
     verify(timeoutMs: number) {
@@ -120,7 +99,7 @@ export function createSocketClass(options: SocketClassOptions): typeof WebSocket
     }
 
     move() {
-      if (this.readyState === Socket.OPEN) this.#emit({ type: 'message', data: moveFrame });
+      if (this.readyState === Socket.OPEN) this.#emit('message', { data: moveFrame });
     }
 
     #opened() {
@@ -129,7 +108,7 @@ export function createSocketClass(options: SocketClassOptions): typeof WebSocket
       this.#wasOpen = true;
       // First of all frames, so that its PONG tells soonest whether there is a server behind the handshake.
       this.#ping(openTimeoutMs);
-      this.#emit({ type: 'open' });
+      this.#emit('open');
     }
 
     #heard(data: unknown) {
@@ -143,7 +122,7 @@ export function createSocketClass(options: SocketClassOptions): typeof WebSocket
       const refusal = refusalIn(data);
       if (refusal) this.#refusal = refusal;
       else this.#prove();
-      this.#emit({ type: 'message', data });
+      this.#emit('message', { data });
     }
 
     #prove() {
@@ -171,26 +150,24 @@ export function createSocketClass(options: SocketClassOptions): typeof WebSocket
       this.#stopWatch = clock.after(timeoutMs, () => {
         if (this.#heardAt > sentAt && this.#proven) this.#rest();
         else if (clock.now() - sentAt > timeoutMs + sleptMs) this.#ping(timeoutMs);
-        else this.#cut('TIMEOUT', `The server was silent for ${timeoutMs} ms`);
+        else this.#cut('TIMEOUT', 'frame from the server');
       });
     }
 
-    #drainedChars() {
-      return this.#sentChars - this.#raw.bufferedAmount;
-    }
-
-    #watchWrites(drainedBefore: number) {
+    /** Looks again while the buffer shrinks; a client sends little, so one that does not shrink is stuck. */
+    #watchWrites() {
+      const before = this.#raw.bufferedAmount;
       this.#stopWrite ??= clock.after(writeTimeoutMs, () => {
         this.#stopWrite = undefined;
-        if (this.#raw.bufferedAmount === 0) return;
-        const drained = this.#drainedChars();
-        if (drained > drainedBefore) this.#watchWrites(drained);
-        else this.#cut('TIMEOUT', `Nothing could be sent for ${writeTimeoutMs} ms`);
+        const left = this.#raw.bufferedAmount;
+        if (left >= before) this.#cut('TIMEOUT', 'write');
+        else if (left > 0) this.#watchWrites();
       });
     }
 
-    #cut(code: 'NETWORK' | 'TIMEOUT', message: string) {
+    #cut(code: 'NETWORK' | 'TIMEOUT', missed?: string) {
       this.#closeRaw();
+      const message = missed && `No ${missed} in time`;
       this.#finish(this.#refusal ?? new UsherError(code, { message }), 1006, '');
     }
 
@@ -212,12 +189,13 @@ export function createSocketClass(options: SocketClassOptions): typeof WebSocket
       this.#raw.onerror = () => {};
       // The observer first, so that it has decided when tRPC asks for the next address.
       observer.lost(this, error);
-      if (!this.#wasOpen) this.#emit({ type: 'error' });
-      this.#emit({ type: 'close', code, reason });
+      if (!this.#wasOpen) this.#emit('error');
+      this.#emit('close', { code, reason });
     }
 
-    #emit(event: SocketEvent) {
-      for (const listener of [...(this.#listeners[event.type] ?? [])]) listener.call(this, event);
+    #emit(type: string, fields?: { readonly data?: unknown; readonly code?: number; readonly reason?: string }) {
+      // Made by hand: not every runtime has a constructor of each event.
+      this.dispatchEvent(Object.assign(new Event(type), fields));
     }
   }
 
@@ -230,7 +208,7 @@ function refusalIn(data: string): UsherError | undefined {
   if (!data.includes('"id":null') || !data.includes('"error"')) return undefined;
   try {
     const frame = JSON.parse(data) as { id?: unknown; error?: unknown } | null;
-    return frame?.id === null && frame.error ? errorOfBody(frame.error, undefined) : undefined;
+    return frame?.id === null && frame.error ? errorOfBody(frame.error, {}) : undefined;
   } catch {
     return undefined;
   }

@@ -10,68 +10,61 @@ export interface StreamOptions {
 }
 
 /** A bounded buffer between one that pushes and one that reads with `for await`. */
-export interface Stream<T> extends AsyncIterableIterator<T> {
+export interface Stream<T> extends AsyncIterable<T> {
   push(value: T): void;
   /** No more values; those that wait are still read, and then `error` is thrown, if given. */
   end(error?: unknown): void;
 }
 
-type Waiting<T> = { resolve(result: IteratorResult<T>): void; reject(cause: unknown): void };
-
 export function createStream<T>({ capacity, onFull, onRoom, onLeave }: StreamOptions): Stream<T> {
-  let values: T[] = [];
-  let readers: Waiting<T>[] = [];
+  const values: T[] = [];
   let full = false;
-  let ended: { error?: unknown } | undefined;
-  const done = (): IteratorResult<T> => ({ value: undefined, done: true });
+  let ended = false;
+  let failure: unknown;
+  let wake = () => {};
 
-  const end = (error?: unknown) => {
-    if (ended) return;
-    ended = error === undefined ? {} : { error };
-    const [first, ...others] = readers;
-    readers = [];
-    // An error is thrown once; who asks after it finds the end.
-    if (first) settle(first);
-    for (const reader of others) reader.resolve(done());
-  };
-  const settle = (reader: Waiting<T>) => {
-    if (ended && 'error' in ended) {
-      const { error } = ended;
-      ended = {};
-      reader.reject(error);
-    } else reader.resolve(done());
+  async function* read(): AsyncGenerator<T, void> {
+    try {
+      for (;;) {
+        while (values.length > 0) {
+          yield values.shift() as T;
+          if (!full || values.length > capacity / 2) continue;
+          full = false;
+          onRoom();
+        }
+        if (failure !== undefined) throw failure;
+        if (ended) return;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    } finally {
+      onLeave();
+    }
+  }
+  const reader = read();
+  const leave = reader.return.bind(reader);
+  // A generator that waits does not hear `return()` before it is woken.
+  reader.return = () => {
+    values.length = 0;
+    failure = undefined;
+    onLeave();
+    return leave();
   };
 
   return {
     push(value) {
-      if (ended) return;
-      const reader = readers.shift();
-      if (reader) return reader.resolve({ value, done: false });
       values.push(value);
+      wake();
       if (values.length < capacity || full) return;
       full = true;
       onFull();
     },
-    end,
-    next: () =>
-      new Promise((resolve, reject) => {
-        if (values.length > 0) {
-          resolve({ value: values.shift() as T, done: false });
-          if (!full || values.length > capacity / 2) return;
-          full = false;
-          if (!ended) onRoom();
-        } else if (ended) settle({ resolve, reject });
-        else readers.push({ resolve, reject });
-      }),
-    return() {
-      values = [];
-      end();
-      ended = {};
-      onLeave();
-      return Promise.resolve(done());
+    end(error) {
+      ended = true;
+      failure = error;
+      wake();
     },
-    [Symbol.asyncIterator]() {
-      return this;
-    },
+    [Symbol.asyncIterator]: () => reader,
   };
 }

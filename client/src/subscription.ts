@@ -1,26 +1,28 @@
-import type { Member, ResetReason, TopicEvent, TopicItem } from '@usher/contracts';
+import type { TopicEvent, TopicItem } from '@usher/contracts';
 import { backoffMs } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import { toUsherError, type UsherError } from './errors.ts';
 import type { Logger } from './logger.ts';
+import { createNotifier } from './notifier.ts';
 import { createStream } from './stream.ts';
 import { createFold, type Reduce, type TopicView } from './view.ts';
 
+/**
+ * Called with each item of a type, in order: `onSnapshot`, `onResumed`, `onReset`, `onEvent`, `onPresence`, `onDegraded`,
+ * `onRestored` and `onClosed`.
+ */
+export type ItemCallbacks<TState, TEvent extends TopicEvent> = {
+  readonly [TType in TopicItem['type'] as `on${Capitalize<TType>}`]?: (
+    item: Extract<TopicItem<TState, TEvent>, { readonly type: TType }>,
+  ) => void;
+};
+
 /** With any of these, items go to them; without, they wait for `for await`. */
-export interface SubscribeCallbacks<TState, TEvent extends TopicEvent> {
-  /** Everything, in order. */
+export interface SubscribeCallbacks<TState, TEvent extends TopicEvent> extends ItemCallbacks<TState, TEvent> {
+  /** Every item, before the callback of its type. */
   readonly onItem?: (item: TopicItem<TState, TEvent>, lastEventId: string) => void;
-  readonly onEvent?: (event: TEvent) => void;
   /** What is known now, after each item. */
   readonly onView?: (view: TopicView<TState, TEvent>) => void;
-  /** Something was missed; the view continues from here. */
-  readonly onReset?: (reason: ResetReason) => void;
-  /** Events may come late until `onRestored`. */
-  readonly onDegraded?: () => void;
-  readonly onRestored?: () => void;
-  readonly onPresence?: (joined: readonly Member[], left: readonly Member[]) => void;
-  /** The topic ended. */
-  readonly onClosed?: (event: TEvent | undefined) => void;
   /** The subscription ended; nothing comes after. */
   readonly onError?: (error: UsherError) => void;
 }
@@ -41,8 +43,6 @@ export interface SubscribeOptions<TState, TEvent extends TopicEvent> extends Sub
   /** Folds an event into the state of `view`. @default the topic's own, or the state as it is */
   readonly reduce?: Reduce<TState, TEvent>;
 }
-
-export const subscribeDefaults = Object.freeze({ history: 0, presence: false, bufferSize: 1_000, keep: 100 });
 
 export interface TopicSubscription<TState = unknown, TEvent extends TopicEvent = TopicEvent>
   extends AsyncIterable<TopicItem<TState, TEvent>>,
@@ -70,21 +70,9 @@ export interface SubscriptionParts {
   readonly logger: Logger;
   /** Aborts when the client is closed. */
   readonly closed: AbortSignal;
-  readonly onReset: (reason: ResetReason) => void;
-  readonly onDegraded: () => void;
+  /** Hears of each item, after its callbacks. */
+  told(item: TopicItem): void;
 }
-
-const callbackNames = [
-  'onItem',
-  'onEvent',
-  'onView',
-  'onReset',
-  'onDegraded',
-  'onRestored',
-  'onPresence',
-  'onClosed',
-  'onError',
-] as const satisfies (keyof SubscribeCallbacks<unknown, TopicEvent>)[];
 
 export function createSubscription<TState, TEvent extends TopicEvent>(
   parts: SubscriptionParts,
@@ -93,26 +81,20 @@ export function createSubscription<TState, TEvent extends TopicEvent>(
 ): TopicSubscription<TState, TEvent> {
   type Item = TopicItem<TState, TEvent>;
   const { clock, logger } = parts;
-  const { bufferSize, keep } = { ...subscribeDefaults, ...options };
-  const called = callbackNames.some((name) => options[name] !== undefined);
+  const { bufferSize = 1_000, keep = 100 } = options;
+  // All callbacks, and nothing else, are named so.
+  const called = Object.entries(options).some(([name, value]) => name.startsWith('on') && value !== undefined);
   const fold = createFold(options.reduce ?? reduce, keep);
-  const watchers = new Set<() => void>();
+  const { watch, emit, tell } = createNotifier<void, SubscribeCallbacks<TState, TEvent>>(logger, options);
   let lastEventId = options.lastEventId;
   let over = false;
   let interruptions = 0;
   let leave = () => {};
   let stopWaiting = () => {};
 
-  const tell = (call: () => void) => {
-    try {
-      call();
-    } catch (error) {
-      logger.error('[Usher] A callback threw', { error });
-    }
-  };
   const changed = () => {
-    tell(() => options.onView?.(fold.view));
-    for (const watcher of [...watchers]) tell(watcher);
+    tell('onView', fold.view);
+    emit();
   };
 
   const stream = createStream<Item>({
@@ -137,7 +119,7 @@ export function createSubscription<TState, TEvent extends TopicEvent>(
     stream.end(error);
     finish();
     changed();
-    if (options.onError) tell(() => options.onError?.(error));
+    if (options.onError) tell('onError', error);
     else if (called) logger.error('[Usher] A subscription ended', { code: error.code, traceId: error.traceId });
   };
 
@@ -146,29 +128,11 @@ export function createSubscription<TState, TEvent extends TopicEvent>(
     interruptions = 0;
     fold.take(item);
     if (!called) stream.push(item);
-    tell(() => options.onItem?.(item, id));
-    switch (item.type) {
-      case 'event':
-        tell(() => options.onEvent?.(item.event));
-        break;
-      case 'reset':
-        tell(() => options.onReset?.(item.reason));
-        tell(() => parts.onReset(item.reason));
-        break;
-      case 'degraded':
-        tell(() => options.onDegraded?.());
-        tell(parts.onDegraded);
-        break;
-      case 'restored':
-        tell(() => options.onRestored?.());
-        break;
-      case 'presence':
-        tell(() => options.onPresence?.(item.joined, item.left));
-        break;
-      case 'closed':
-        tell(() => options.onClosed?.(item.event));
-        finish();
-    }
+    tell('onItem', item, id);
+    const { type } = item;
+    tell(`on${type[0]?.toUpperCase()}${type.slice(1)}` as 'onEvent', item as Extract<Item, { type: 'event' }>);
+    parts.told(item);
+    if (type === 'closed') finish();
     changed();
   };
 
@@ -206,14 +170,11 @@ export function createSubscription<TState, TEvent extends TopicEvent>(
     get lastEventId() {
       return lastEventId;
     },
-    watch(listener) {
-      watchers.add(listener);
-      return () => watchers.delete(listener);
-    },
+    watch,
     unsubscribe: finish,
     [Symbol.asyncIterator]() {
-      if (called) throw new TypeError('A subscription with callbacks cannot be iterated: leave them out');
-      return stream;
+      if (called) throw new TypeError('A subscription with callbacks cannot be iterated');
+      return stream[Symbol.asyncIterator]();
     },
     [Symbol.asyncDispose]: async () => finish(),
   };

@@ -1,6 +1,7 @@
-import { type Clock, closedError, pause, unlessAborted } from './clock.ts';
+import { type Clock, closedError, pause, within } from './clock.ts';
 import { actionOf, errorOfResponse, isUsherError, UsherError } from './errors.ts';
 import type { Logger } from './logger.ts';
+import { authorization, type fetchOf } from './request.ts';
 import type { TokenSource } from './token.ts';
 
 export interface TicketOptions {
@@ -9,8 +10,6 @@ export interface TicketOptions {
   /** Waits before asking again while the server's Redis is not ready, in ms. @default [200, 500, 1000] */
   readonly retryDelaysMs?: readonly number[];
 }
-
-export const ticketDefaults = Object.freeze({ timeoutMs: 10_000, retryDelaysMs: Object.freeze([200, 500, 1_000]) });
 
 /** A ticket and where it is good for one connection. */
 export interface Ticket {
@@ -33,43 +32,25 @@ export interface TicketParts {
   readonly url: string;
   readonly tokens: TokenSource;
   readonly clock: Clock;
-  readonly fetch: typeof fetch;
-  readonly credentials: RequestCredentials | undefined;
+  readonly fetch: ReturnType<typeof fetchOf>;
   readonly logger: Logger;
 }
 
 export function createTicketSource(parts: TicketParts, options: TicketOptions = {}): TicketSource {
-  const { url, tokens, clock, logger } = parts;
-  const { timeoutMs, retryDelaysMs } = { ...ticketDefaults, ...options };
+  const { tokens, clock, logger } = parts;
+  const { timeoutMs = 10_000, retryDelaysMs = [200, 500, 1_000] } = options;
 
-  const ask = async (token: string | null, signal: AbortSignal): Promise<Ticket> => {
-    const give = new AbortController();
-    const giveUp = () => give.abort();
-    signal.addEventListener('abort', giveUp);
-    if (signal.aborted) giveUp();
-    // The timer stands over the body too: a server that sends a header and then nothing must not hold the client.
-    const stop = clock.after(timeoutMs, giveUp);
-    try {
-      // A `fetch` that was injected may not heed its signal.
-      return await unlessAborted(requestTicket(parts, token, give.signal), give.signal);
-    } catch (cause) {
-      if (signal.aborted) throw closedError();
-      if (give.signal.aborted) {
-        throw new UsherError('TIMEOUT', { message: `${url} gave no answer in ${timeoutMs} ms`, cause });
-      }
-      if (isUsherError(cause)) throw cause;
-      throw new UsherError('NETWORK', { message: `${url} cannot be reached`, cause });
-    } finally {
-      stop();
-      signal.removeEventListener('abort', giveUp);
-    }
-  };
+  // The limit stands over the body too: a server that sends a header and then nothing must not hold the client.
+  const ask = (token: string | null, signal: AbortSignal) =>
+    within(clock, timeoutMs, signal, (given) => requestTicket(parts, token, given)).catch((cause) => {
+      throw isUsherError(cause) ? cause : new UsherError('NETWORK', { message: 'No ticket could be had', cause });
+    });
 
   return {
     async take({ signal, patient }) {
       let retries = 0;
       let version = tokens.version;
-      let token = await tokens.renew(signal);
+      let token = await tokens.renew();
       for (;;) {
         try {
           return await ask(token, signal);
@@ -77,7 +58,7 @@ export function createTicketSource(parts: TicketParts, options: TicketOptions = 
           if (!isUsherError(error)) throw error;
           if (actionOf(error.code) === 'new-token' && tokens.refused(version)) {
             version = tokens.version;
-            token = await tokens.renew(signal);
+            token = await tokens.renew();
             continue;
           }
           const delayMs = retryDelaysMs[retries];
@@ -100,20 +81,10 @@ export function createTicketSource(parts: TicketParts, options: TicketOptions = 
   };
 }
 
-async function requestTicket(parts: TicketParts, token: string | null, signal: AbortSignal): Promise<Ticket> {
-  // Called as a plain function: a browser's `fetch` refuses any other `this`.
-  const { fetch, credentials } = parts;
-  const response = await fetch(parts.url, {
-    method: 'POST',
-    signal,
-    cache: 'no-store',
-    headers: token === null ? {} : { authorization: `Bearer ${token}` },
-    ...(credentials && { credentials }),
-  });
+async function requestTicket({ url, fetch }: TicketParts, token: string | null, signal: AbortSignal): Promise<Ticket> {
+  const response = await fetch(url, { method: 'POST', signal, cache: 'no-store', headers: authorization(token) });
   if (!response.ok) throw await errorOfResponse(response);
-  const body = (await response.json().catch(() => null)) as Partial<Ticket> | null;
-  if (typeof body?.ticket !== 'string') {
-    throw new UsherError('BAD_ANSWER', { message: `${parts.url} gave no ticket`, status: response.status });
-  }
-  return { ticket: body.ticket, path: typeof body.path === 'string' ? body.path : '/trpc' };
+  const { ticket, path = '/trpc' } = ((await response.json().catch(() => null)) ?? {}) as Partial<Ticket>;
+  if (typeof ticket === 'string') return { ticket, path };
+  throw new UsherError('BAD_ANSWER', { message: 'The answer holds no ticket', status: response.status });
 }

@@ -1,4 +1,4 @@
-import { type Clock, pause, unlessAborted } from './clock.ts';
+import { type Clock, within } from './clock.ts';
 import { UsherError } from './errors.ts';
 
 export interface TokenRequest {
@@ -16,20 +16,24 @@ export interface TokenSource {
   /** Counts the tokens given up; take it before a request, and give it back with a refusal. */
   readonly version: number;
   /** The token in use, asked for if there is none. @throws UsherError TOKEN_UNAVAILABLE */
-  get(signal: AbortSignal): Promise<string | null>;
+  get(): Promise<string | null>;
   /** Asks anew: a connection that is made because its token ends must not be made with that token again. */
-  renew(signal: AbortSignal): Promise<string | null>;
+  renew(): Promise<string | null>;
   /** A request with the token of `version` was refused: `true` when another may be tried. */
   refused(version: number): boolean;
   /** A request was taken: the next refusal is a first one again. */
   accepted(): void;
 }
 
-export function createTokenSource(token: TokenOption | undefined, clock: Clock, timeoutMs: number): TokenSource {
-  if (typeof token !== 'function') {
-    const fixed = Promise.resolve(token ?? null);
-    return { version: 0, get: () => fixed, renew: () => fixed, refused: () => false, accepted: () => {} };
-  }
+export interface TokenParts {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  /** Aborts when the client is closed. */
+  readonly signal: AbortSignal;
+}
+
+export function createTokenSource(token: TokenOption | undefined, parts: TokenParts): TokenSource {
+  const fixed = typeof token !== 'function';
   let current: string | null = null;
   let version = 0;
   let refusals = 0;
@@ -37,37 +41,31 @@ export function createTokenSource(token: TokenOption | undefined, clock: Clock, 
   let asking: Promise<string | null> | null = null;
 
   const ask = async (): Promise<string | null> => {
-    const answered = new AbortController();
     try {
-      const answer = await Promise.race([
-        token({ refused: refusals > 0 }),
-        pause(clock, timeoutMs, answered.signal).then(() => {
-          throw new UsherError('TOKEN_UNAVAILABLE', { message: `The token provider gave nothing in ${timeoutMs} ms` });
-        }),
-      ]);
-      current = answer ?? null;
+      current = fixed
+        ? (token ?? null)
+        : ((await within(parts.clock, parts.timeoutMs, parts.signal, async () => token({ refused: refusals > 0 }))) ??
+          null);
       return current;
     } catch (cause) {
-      if (cause instanceof UsherError) throw cause;
       throw new UsherError('TOKEN_UNAVAILABLE', { message: 'The token provider failed', cause });
     } finally {
-      answered.abort();
       asking = null;
     }
   };
-  const renew = (signal: AbortSignal): Promise<string | null> => {
+  const renew = () => {
     asking ??= ask();
-    return unlessAborted(asking, signal);
+    return asking;
   };
   return {
     get version() {
       return version;
     },
     renew,
-    get: (signal) => (current !== null && !asking ? Promise.resolve(current) : renew(signal)),
+    get: async () => current ?? renew(),
     refused(refusedVersion) {
       if (refusedVersion !== version) return true;
-      if (refusals > 0) return false;
+      if (fixed || refusals > 0) return false;
       refusals += 1;
       version += 1;
       current = null;

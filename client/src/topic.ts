@@ -121,17 +121,17 @@ export function createTopic<TDefinition extends TopicDefinition>(
       ),
     publishMany: (events, { state, owner, durable } = {}) =>
       typed(calls.publishMany.mutate({ topic, events: events.map(keyed), state, owner, durable })),
-    create: (options = {}) => typed(calls.create.mutate({ ...options, topic })),
-    close: (options = {}) => typed(calls.close.mutate({ ...options, topic })),
+    create: (options) => typed(calls.create.mutate({ ...options, topic })),
+    close: (options) => typed(calls.close.mutate({ ...options, topic })),
     delete: () => typed(calls.delete.mutate({ topic })),
-    state: () => typed(calls.state.query({ topic })) as ReturnType<Topic<TDefinition>['state']>,
-    history: (options = {}) =>
-      typed(calls.history.query({ ...options, topic })) as ReturnType<Topic<TDefinition>['history']>,
+    state: () => typed(calls.state.query({ topic }) as ReturnType<Topic<TDefinition>['state']>),
+    history: (options) =>
+      typed<unknown>(calls.history.query({ ...options, topic })) as ReturnType<Topic<TDefinition>['history']>,
     presence: () => typed(parts.trpc.presence.list.query({ topic })),
   };
 }
 
-async function typed<T>(call: Promise<T>): Promise<T> {
+async function typed<T>(call: PromiseLike<T>): Promise<T> {
   try {
     return await call;
   } catch (cause) {

@@ -4,8 +4,10 @@ import { checkOptions } from './check-options.ts';
 import { type Connection, type ConnectionOptions, createConnection } from './connection.ts';
 import { type PollingOptions, pollingFallbackLink } from './links/polling.ts';
 import { type BackoffRetryOptions, backoffRetryLink } from './links/retry.ts';
-import { socketBase, ticketLink } from './links/ticket.ts';
+import { ticketLink } from './links/ticket.ts';
 import { quietLogger } from './logger.ts';
+import { createNotifier } from './notifier.ts';
+import { authorization, fetchOf } from './request.ts';
 import type { ConnectionHandlers, ConnectionState } from './state.ts';
 import { createTopic, type Topic } from './topic.ts';
 
@@ -51,28 +53,21 @@ export interface Usher<TTopics extends Topics = BoxedTopics> {
  */
 export function createUsher<TTopics extends Topics = BoxedTopics>(options: UsherOptions): Usher<TTopics> {
   checkOptions(options);
-  socketBase(options.WebSocket);
   const { logger = quietLogger, random = Math.random } = options;
   const connection: Connection = createConnection({ ...options, on: options });
   const { clock, tokens, endpoints, signal } = connection;
+  const { tell } = createNotifier<void, UsherHandlers>(logger, options);
   const trpc = createTRPCClient<UsherRouter>({
     links: [
       backoffRetryLink({ ...options.retry, maxRetries: 3, ...options.calls, tokens, clock, random }),
       pollingFallbackLink({ ...options.polling, connection }),
       splitLink({
         condition: ({ type }) => type === 'subscription',
-        true: ticketLink({
-          connection,
-          ...(options.WebSocket && { WebSocket: options.WebSocket }),
-          ...(options.heartbeat && { heartbeat: options.heartbeat }),
-        }),
+        true: ticketLink({ connection }),
         false: httpLink({
           url: endpoints.trpc,
-          fetch: authorisedFetch(options),
-          async headers() {
-            const token = await tokens.get(signal);
-            return token === null ? {} : { authorization: `Bearer ${token}` };
-          },
+          fetch: fetchOf(options),
+          headers: async () => authorization(await tokens.get()),
         }),
       }),
     ],
@@ -93,8 +88,10 @@ export function createUsher<TTopics extends Topics = BoxedTopics>(options: Usher
           random,
           logger,
           closed: signal,
-          onReset: (reason) => options.onReset?.(topic, reason),
-          onDegraded: () => options.onDegraded?.(topic),
+          told(item) {
+            if (item.type === 'reset') tell('onReset', topic, item.reason);
+            if (item.type === 'degraded') tell('onDegraded', topic);
+          },
         },
         name,
         id,
@@ -104,10 +101,4 @@ export function createUsher<TTopics extends Topics = BoxedTopics>(options: Usher
     close: () => connection.close(),
     [Symbol.asyncDispose]: async () => connection.close(),
   };
-}
-
-function authorisedFetch({ fetch: given, credentials }: UsherOptions): typeof fetch {
-  // Looked up at each call: a test or a service worker may replace it.
-  return ((input, init) =>
-    (given ?? globalThis.fetch)(input, credentials ? { ...init, credentials } : init)) as typeof fetch;
 }

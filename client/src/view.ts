@@ -67,7 +67,7 @@ export function createFold<TState, TEvent extends TopicEvent>(
         case 'presence':
           return change({ members: foldMembers(view.members, item.joined, item.left) });
         case 'closed':
-          if (item.event) append(item.event);
+          // The event that closed it has come as an event before.
           return change({ status: 'closed' });
       }
     },

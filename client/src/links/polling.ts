@@ -2,8 +2,8 @@ import { type Operation, type OperationResultEnvelope, TRPCClientError, type TRP
 import type { AnyTRPCRouter } from '@trpc/server';
 import { observable } from '@trpc/server/observable';
 import type { PollAnswer } from '@usher/contracts';
-import { type Clock, closedError, pause, unlessAborted } from '../clock.ts';
-import { actionOf, toUsherError, UsherError } from '../errors.ts';
+import { type Clock, pause, within } from '../clock.ts';
+import { actionOf, toUsherError, type UsherError } from '../errors.ts';
 import type { Pace } from '../pace.ts';
 import type { ConnectionState } from '../state.ts';
 import type { TokenSource } from '../token.ts';
@@ -43,25 +43,13 @@ export interface PollingFallbackOptions extends PollingOptions {
   readonly paths?: readonly [subscription: string, query: string];
 }
 
-export const pollingDefaults = Object.freeze({
-  waitMs: 25_000,
-  limit: 200,
-  minIntervalMs: 250,
-  maxLongPolls: 4,
-  shortIntervalMs: 2_000,
-  timeoutMs: 10_000,
-  paths: Object.freeze(['topic.subscribe', 'topic.poll'] as const),
-});
-
 /**
  * Serves subscriptions by polling while the connection is in state `polling`, and by the links below otherwise. The
  * position goes along both ways, so that nothing is missed and nothing comes twice.
  */
 export function pollingFallbackLink<TRouter extends AnyTRPCRouter>(options: PollingFallbackOptions): TRPCLink<TRouter> {
-  const { connection, paths, waitMs, limit, minIntervalMs, maxLongPolls, shortIntervalMs, timeoutMs } = {
-    ...pollingDefaults,
-    ...options,
-  };
+  const { connection, paths = ['topic.subscribe', 'topic.poll'], waitMs = 25_000, limit = 200 } = options;
+  const { minIntervalMs = 250, maxLongPolls = 4, shortIntervalMs = 2_000, timeoutMs = 10_000 } = options;
   const { polls, clock, tokens } = connection;
   let pollers = 0;
 
@@ -188,20 +176,17 @@ function answerOf<TRouter extends AnyTRPCRouter>(
   limitMs: number,
   signal: AbortSignal,
 ): Promise<unknown> {
-  let leave = () => {};
-  const answer = new Promise<unknown>((resolve, reject) => {
-    const stop = clock.after(limitMs, () => {
-      reject(new UsherError('TIMEOUT', { message: `A poll gave no answer in ${limitMs} ms` }));
-    });
-    const subscription = result.subscribe({
-      next: ({ result }) => resolve('data' in result ? result.data : undefined),
-      error: reject,
-      complete: () => reject(closedError()),
-    });
-    leave = () => {
-      stop();
-      subscription.unsubscribe();
-    };
-  });
-  return unlessAborted(answer, signal).finally(() => leave());
+  return within(
+    clock,
+    limitMs,
+    signal,
+    (given) =>
+      new Promise((resolve, reject) => {
+        const subscription = result.subscribe({
+          next: ({ result }) => resolve('data' in result ? result.data : undefined),
+          error: reject,
+        });
+        given.addEventListener('abort', () => subscription.unsubscribe());
+      }),
+  );
 }

@@ -23,14 +23,6 @@ export interface BackoffRetryOptions extends BackoffOptions {
   readonly clock?: Clock;
 }
 
-export const retryDefaults = Object.freeze({
-  maxRetries: 3,
-  maxSubscriptionRetries: Number.POSITIVE_INFINITY,
-  unknownTopicMs: 10_000,
-  healthyAfterMs: 10_000,
-  timeoutMs: 15_000,
-});
-
 // Asked for about this often while a topic is not there yet; a page opens a moment before the worker's first event.
 const unknownTopicDelayMs = 1_000;
 
@@ -40,10 +32,8 @@ const unknownTopicDelayMs = 1_000;
  */
 export function backoffRetryLink<TRouter extends AnyTRPCRouter>(options: BackoffRetryOptions = {}): TRPCLink<TRouter> {
   const { clock = systemClock, random = Math.random, tokens } = options;
-  const { maxRetries, maxSubscriptionRetries, unknownTopicMs, healthyAfterMs, timeoutMs } = {
-    ...retryDefaults,
-    ...options,
-  };
+  const { maxRetries = 3, maxSubscriptionRetries = Number.POSITIVE_INFINITY } = options;
+  const { unknownTopicMs = 10_000, healthyAfterMs = 10_000, timeoutMs = 15_000 } = options;
 
   return () =>
     ({ op, next }) =>

@@ -2,20 +2,18 @@ import { createWSClient, TRPCClientError, type TRPCLink, type TRPCWebSocketClien
 import type { AnyTRPCRouter } from '@trpc/server';
 import { observable } from '@trpc/server/observable';
 import { type Connection, type ConnectionOptions, createConnection } from '../connection.ts';
-import { createSocketClass } from '../socket.ts';
 
-/** Either a connection that is shared with other links, or the options of one. */
-export type TicketedWsClientOptions = ConnectionOptions & { readonly connection?: Connection };
+/** The options of a connection, or one that is shared with other links. */
+export type TicketLinkOptions = ConnectionOptions | { readonly connection: Connection };
 
 /** tRPC's WebSocket client, and the state machine that paces it. */
 export type TicketedWsClient = TRPCWebSocketClient & { readonly usher: Connection };
 
-/** The class sockets are made of. @throws TypeError where the platform has none */
-export function socketBase(given: typeof WebSocket | undefined): typeof WebSocket {
-  const base = given ?? globalThis.WebSocket;
-  if (base) return base;
-  throw new TypeError('Option "WebSocket" is required here: this platform has none (Node 20: pass that of "ws")');
-}
+const connectionOf = (options: TicketLinkOptions) =>
+  'connection' in options ? options.connection : createConnection(options);
+
+// tRPC's client of 11.22 opens again for a request that comes after close(); it must not do so in a hot loop.
+const closedRetryMs = 60_000;
 
 /**
  * tRPC's own WebSocket client, for `wsLink`, with a fresh one-time ticket for each attempt to connect and all waiting
@@ -27,25 +25,17 @@ export function socketBase(given: typeof WebSocket | undefined): typeof WebSocke
  * const trpc = createTRPCClient<UsherRouter>({ links: [wsLink({ client })] });
  * ```
  */
-export function createTicketedWsClient(
-  options: TicketedWsClientOptions | (Pick<ConnectionOptions, 'WebSocket' | 'heartbeat'> & { connection: Connection }),
-): TicketedWsClient {
-  const base = socketBase(options.WebSocket);
-  const usher = options.connection ?? createConnection(options as ConnectionOptions);
+export function createTicketedWsClient(options: TicketLinkOptions): TicketedWsClient {
+  const usher = connectionOf(options);
   const client = createWSClient({
     // Each attempt waits for its turn in here, and takes its ticket in here: tRPC asks again for each.
     url: usher.nextUrl,
     retryDelayMs: () => (usher.signal.aborted ? closedRetryMs : 0),
-    WebSocket: createSocketClass({
-      base,
-      observer: usher,
-      clock: usher.clock,
-      ...(options.heartbeat && { heartbeat: options.heartbeat }),
-    }),
+    WebSocket: usher.WebSocket,
   });
   const closeClient = client.close.bind(client);
-  usher.watch((state) => {
-    if (state.status === 'closed') void closeClient().catch(() => {});
+  usher.watch(({ status }) => {
+    if (status === 'closed') void closeClient().catch(() => {});
   });
   client.close = () => {
     // Ends an attempt that waits: tRPC's own close() waits for it.
@@ -55,18 +45,12 @@ export function createTicketedWsClient(
   return Object.assign(client, { usher });
 }
 
-// tRPC's client of 11.22 opens again for a request that comes after close(); it must not do so in a hot loop.
-const closedRetryMs = 60_000;
-
 /**
  * A terminating link for subscriptions over a ticketed WebSocket. It connects with the first one, and, unlike `wsLink`,
  * ends subscriptions with the reason when the connection closes for good.
  */
-export function ticketLink<TRouter extends AnyTRPCRouter>(
-  options: Parameters<typeof createTicketedWsClient>[0],
-): TRPCLink<TRouter> {
-  const connection = options.connection ?? createConnection(options as ConnectionOptions);
-  socketBase(options.WebSocket);
+export function ticketLink<TRouter extends AnyTRPCRouter>(options: TicketLinkOptions): TRPCLink<TRouter> {
+  const connection = connectionOf(options);
   return (runtime) => {
     let send: ReturnType<TRPCLink<TRouter>> | undefined;
     let requests = 0;
@@ -78,10 +62,9 @@ export function ticketLink<TRouter extends AnyTRPCRouter>(
           if (state.error) observer.error(TRPCClientError.from(state.error));
           else observer.complete();
         };
-        end();
-        if (connection.signal.aborted) return;
+        if (connection.signal.aborted) return end();
         const unwatch = connection.watch(end);
-        send ??= wsLink<AnyTRPCRouter>({ client: createTicketedWsClient({ ...options, connection }) })(runtime);
+        send ??= wsLink<AnyTRPCRouter>({ client: createTicketedWsClient({ connection }) })(runtime);
         // An id of its own for each try: up to 11.22 it is the id on the wire, where late frames of an earlier try arrive.
         requests += 1;
         const subscription = send({ op: { ...op, id: requests }, next }).subscribe(observer);

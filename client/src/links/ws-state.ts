@@ -2,6 +2,8 @@ import type { TRPCWebSocketClient } from '@trpc/client';
 import type { BackoffOptions } from '../backoff.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { type Environment, hostEnvironment } from '../environment.ts';
+import { quietLogger } from '../logger.ts';
+import { createNotifier } from '../notifier.ts';
 import { createPace } from '../pace.ts';
 import type { ConnectionState } from '../state.ts';
 import type { FallbackSource } from './polling.ts';
@@ -21,13 +23,13 @@ export interface WatchOptions extends BackoffOptions {
  */
 export function watchWsClient(client: TRPCWebSocketClient, options: WatchOptions = {}): FallbackSource {
   const { afterMs = 10_000, clock = systemClock, environment = hostEnvironment } = options;
-  const listeners = new Set<(state: ConnectionState) => void>();
+  const { watch, emit } = createNotifier<ConnectionState>(quietLogger, {});
   let state: ConnectionState = { status: 'idle' };
   let stopPatience = () => {};
 
   const enter = (next: ConnectionState) => {
     state = next;
-    for (const listener of [...listeners]) listener(next);
+    emit(next);
   };
   client.connectionState.subscribe({
     next({ state: wsState }) {
@@ -44,10 +46,7 @@ export function watchWsClient(client: TRPCWebSocketClient, options: WatchOptions
     get state() {
       return state;
     },
-    watch(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
+    watch,
     polls: createPace({ ...options, clock, environment }),
     clock,
   };
