@@ -20,6 +20,8 @@ import { requestIdKey, type UsherContext } from './ports.ts';
 
 const t = initTRPC.context<UsherContext>().create({
   isDev: false,
+  // A quiet stream of server-sent events is cut by proxies, and by Bun after a minute.
+  sse: { ping: { enabled: true, intervalMs: 15_000 } },
   errorFormatter: ({ shape, error, ctx }) => {
     const refusal = describeError(error);
     return {

@@ -52,3 +52,4 @@ process.on('SIGTERM', () => void leave('SIGTERM'));
 process.on('SIGINT', () => void leave('SIGINT'));
 
 log.info({ url: server.url, instanceId: server.instanceId }, 'listening');
+if (config.authDisabled) log.info(`Watch a live event arrive: bun run demo ${server.url}`);
