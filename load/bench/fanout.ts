@@ -1,0 +1,66 @@
+/**
+ * What it costs the server to give one event to many: CPU per delivered event and memory per connection, beside a bare
+ * Bun `publish` server in the same run.
+ *
+ *     bun run bench fanout [--smoke]
+ *
+ * The whole path is in the figure: the publish procedure over HTTP with its token, the append to a real Redis, its way
+ * back, continuity, and the writes to real sockets. The subscribers, the publisher and Redis are other processes.
+ */
+import { startRedis } from '../../test/harness/redis.ts';
+import { startServer } from '../../test/harness/server.ts';
+import { mintToken, publisherToken } from '../../test/harness/tokens.ts';
+import { startBare } from './bare.ts';
+import { compare } from './compare.ts';
+import { type Crowd, startThreads } from './crowd.ts';
+import { cpuUs, printMachine } from './machine.ts';
+import { memoryPerConnection } from './memory.ts';
+import { type Publish, publishBare, publishUsher } from './publish.ts';
+
+const smoke = process.argv.includes('--smoke');
+const subscribers = smoke ? 20 : 1_000;
+const rounds = smoke ? 1 : 7;
+const topic = 'public:bench';
+
+printMachine();
+await using redis = await startRedis();
+await using usher = await startServer({ env: { REDIS_URL: redis.url, PUBLISHES_PER_SECOND: '1000000' } });
+await using bare = await startBare('./bare-publish.ts');
+using threads = startThreads();
+
+const tokens = await Promise.all(Array.from({ length: subscribers }, (_, at) => mintToken({ userId: `reader-${at}` })));
+const usherCrowd = threads.crowd('usher');
+const bareCrowd = threads.crowd('bare');
+await usherCrowd.seat(tokens.map((token) => ({ url: usher.url, token, topic })));
+await bareCrowd.seat(tokens.map(() => ({ url: bare.url })));
+
+const toUsher = publishUsher({ url: usher.url, token: await publisherToken(), topic });
+const toBare = publishBare(bare.url);
+
+/** µs of CPU per delivered event over a number of bursts, each of which has arrived everywhere before the next leaves. */
+const cost = (pid: number, crowd: Crowd, publish: Publish, burst: number, bursts: number) => async (): Promise<number> => {
+  const before = cpuUs(pid);
+  for (let at = 0; at < bursts; at += 1) await crowd.receive(burst, () => publish(burst));
+  return (cpuUs(pid) - before) / (bursts * burst * crowd.size);
+};
+
+const unit = 'µs of server CPU per delivered event';
+const cases = [
+  { title: '1 event a burst', burst: 1, bursts: 150, how: 'one', aim: 1.25 },
+  { title: '20 events a burst, in one call', burst: 20, bursts: 100, how: 'many', aim: 1.5 },
+  { title: '20 events a burst, in 20 calls at once', burst: 20, bursts: 100, how: 'one', aim: 1.5 },
+] as const;
+for (const { title, burst, bursts, how, aim } of cases) {
+  const turns = smoke ? 5 : bursts;
+  await compare({
+    title: `${title}, ${subscribers} subscribers`,
+    unit,
+    rounds,
+    usher: cost(usher.pid, usherCrowd, toUsher[how], burst, turns),
+    bare: cost(bare.pid, bareCrowd, toBare[how], burst, turns),
+    aim: { atMost: aim },
+  });
+}
+await Promise.all([usherCrowd.leave(), bareCrowd.leave()]);
+await memoryPerConnection({ threads, redis, steps: smoke ? [20, 40] : [1_000, 4_000], topic });
+process.exit(0);
