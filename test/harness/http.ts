@@ -1,4 +1,3 @@
-import { expect } from 'bun:test';
 import { createTRPCClient, httpLink } from '@trpc/client';
 import type { Code, IssuedTicket, UsherRouter } from '@usher/contracts';
 import { within } from './wait.ts';
@@ -66,13 +65,6 @@ export const typedClient = (target: Target, token: string) =>
   createTRPCClient<UsherRouter>({
     links: [httpLink({ url: `${target.url}/trpc`, headers: { authorization: `Bearer ${token}` } })],
   });
-
-/** Fails unless the answer is a refusal with this code, its status and a traceId; gives the refusal. */
-export function expectRefusal(answer: Answer, status: number, code: Code): Refusal {
-  expect({ status: answer.status, code: answer.error?.code }, answer.text).toEqual({ status, code });
-  expect(answer.error?.traceId, answer.text).toMatch(/\S/);
-  return answer.error as Refusal;
-}
 
 async function send<T>(
   url: string,

@@ -1,8 +1,9 @@
 import { expect, test } from 'bun:test';
-import { expectRefusal, get, issueTicket, mutate, postTicket, query, through, typedClient } from './http.ts';
+import { get, issueTicket, mutate, postTicket, query, through, typedClient } from './http.ts';
 import { startProxy } from './proxy.ts';
 import { openRaw } from './raw-client.ts';
 import { startRedis } from './redis.ts';
+import { expectRefusal } from './refusal.ts';
 import { runServer, startServer } from './server.ts';
 import { mintToken, publisherToken } from './tokens.ts';
 import { tryUpgrade } from './upgrade.ts';
