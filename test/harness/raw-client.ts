@@ -45,6 +45,10 @@ export interface RawClient extends AsyncDisposable {
   readonly close: () => Promise<void>;
 }
 
+// Bun's own constructor and `terminate`, which the browser's types do not know.
+type BunWebSocket = WebSocket & { terminate(): void };
+const BunWebSocket = WebSocket as unknown as new (url: string, options: Bun.WebSocketOptions) => BunWebSocket;
+
 /** Opens a WebSocket and speaks tRPC's wire by hand. @throws when the upgrade is refused; `tryUpgrade` tells why */
 export async function openRaw(target: Target, options: RawClientOptions): Promise<RawClient> {
   const ticket = options.ticket ?? (options.token === undefined ? undefined : await issueTicket(target, options.token));
@@ -52,7 +56,7 @@ export async function openRaw(target: Target, options: RawClientOptions): Promis
   if (ticket !== undefined) search.set('ticket', ticket);
   if (options.connectionParams) search.set('connectionParams', '1');
   const url = `${target.url.replace(/^http/, 'ws')}${options.path ?? '/trpc'}${search.size > 0 ? `?${search}` : ''}`;
-  const socket = new WebSocket(url, { headers: { ...options.headers } });
+  const socket = new BunWebSocket(url, { headers: { ...options.headers } });
 
   const frames: (RawFrame | string)[] = [];
   const pending = new Map<string, (answer: RawAnswer) => void>();
