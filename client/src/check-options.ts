@@ -4,6 +4,6 @@ export function checkOptions(value: unknown, path = ''): void {
     throw new TypeError(`Option "${path}" must be a number that is not less: current value is "${value}"`);
   }
   // Only plain objects hold options; a clock or an environment of the caller's is not looked into.
-  if (Object.getPrototypeOf(value ?? 0) !== Object.prototype) return;
+  if (!Array.isArray(value) && Object.getPrototypeOf(value ?? 0) !== Object.prototype) return;
   for (const [name, inner] of Object.entries(value as object)) checkOptions(inner, path ? `${path}.${name}` : name);
 }

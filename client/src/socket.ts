@@ -59,8 +59,8 @@ export function createSocketClass(parts: SocketParts, options: HeartbeatOptions 
     /** Who sent the PINGs that wait for their PONG: tRPC counts its own by order, so it must not see ours. */
     readonly #pings: ('ours' | 'trpc')[] = [];
     #heardAt = 0;
+    #frames = 0;
     #wasOpen = false;
-    #proven = false;
     #refusal: UsherError | undefined;
     #stopWatch = () => {};
     #stopWrite: (() => void) | undefined;
@@ -114,20 +114,16 @@ export function createSocketClass(parts: SocketParts, options: HeartbeatOptions 
     #heard(data: unknown) {
       // tRPC throws at a binary frame; a server of ours sends none.
       if (typeof data !== 'string' || this.readyState !== Socket.OPEN) return;
-      this.#heardAt = clock.now();
-      if (data === 'PONG' && this.#pings.shift() === 'ours') {
-        this.#prove();
-        return;
-      }
-      const refusal = refusalIn(data);
-      if (refusal) this.#refusal = refusal;
-      else this.#prove();
-      this.#emit('message', { data });
+      this.#refusal ??= refusalIn(data);
+      // What comes after a refusal is no sign of life: the close that follows is overdue after openTimeoutMs.
+      if (!this.#refusal) this.#alive();
+      if (data !== 'PONG' || this.#pings.shift() === 'trpc') this.#emit('message', { data });
     }
 
-    #prove() {
-      if (this.#proven || this.#refusal) return;
-      this.#proven = true;
+    #alive() {
+      this.#heardAt = clock.now();
+      this.#frames += 1;
+      if (this.#frames > 1) return;
       this.#rest();
       observer.proven(this);
     }
@@ -144,11 +140,13 @@ export function createSocketClass(parts: SocketParts, options: HeartbeatOptions 
 
     #ping(timeoutMs: number) {
       const sentAt = clock.now();
+      const heard = this.#frames;
       this.#pings.push('ours');
       this.#raw.send('PING');
       this.#stopWatch();
       this.#stopWatch = clock.after(timeoutMs, () => {
-        if (this.#heardAt > sentAt && this.#proven) this.#rest();
+        // Counted, since a browser's clock may stand still for a while.
+        if (this.#frames > heard) this.#rest();
         else if (clock.now() - sentAt > timeoutMs + sleptMs) this.#ping(timeoutMs);
         else this.#cut('TIMEOUT', 'frame from the server');
       });

@@ -61,6 +61,7 @@ export function createStream<T>({ capacity, onFull, onRoom, onLeave }: StreamOpt
       onFull();
     },
     end(error) {
+      if (ended) return;
       ended = true;
       failure = error;
       wake();

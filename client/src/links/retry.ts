@@ -57,10 +57,13 @@ export function backoffRetryLink<TRouter extends AnyTRPCRouter>(options: Backoff
             return leftMs > 0 ? Math.min(leftMs, unknownTopicDelayMs * (0.5 + random() / 2)) : null;
           }
           if (action === 'final') return null;
+          // Only these count: a topic that came late must not make a slow start of the next error.
           if (retries >= (lasting ? maxSubscriptionRetries : maxRetries)) return null;
           if (action === 'new-token') return tokens?.refused(version) ? 0 : null;
           if (op.type === 'mutation' && action !== 'wait' && !isRepeatable(op.input)) return null;
-          return Math.max(backoffMs(retries, options), error.retryAfterMs ?? 0);
+          const delayMs = Math.max(backoffMs(retries, options), error.retryAfterMs ?? 0);
+          retries += 1;
+          return delayMs;
         };
 
         const attempt = () => {
@@ -79,7 +82,6 @@ export function backoffRetryLink<TRouter extends AnyTRPCRouter>(options: Backoff
               observer.error(TRPCClientError.from(cause as Error));
               return;
             }
-            retries += 1;
             stopTimer = clock.after(delayMs, attempt);
           };
           if (!lasting) {
