@@ -1,6 +1,15 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
+import { connectRedis } from '../redis/connect.ts';
 import { RedisAwayError, type RedisConnection, type RedisListener } from '../redis/connection.ts';
-import { captureLog, principalOf, readyRedis, startRedis, type TestRedis, until } from '../tickets/testing.ts';
+import {
+  captureLog,
+  freePort,
+  principalOf,
+  readyRedis,
+  startRedis,
+  type TestRedis,
+  until,
+} from '../tickets/testing.ts';
 import { type ConnectionRegistry, type ConnectionRegistryOptions, createConnectionRegistry } from './registry.ts';
 import { describeConnectionRegistry, open, refusal } from './registry-behaviour.ts';
 import { createRevocations } from './revocations.ts';
@@ -191,6 +200,25 @@ test('an instance that starts later knows what was revoked', async () => {
   await until(() => other.registry.revocations.loaded);
   expect(other.registry.revocations.isRevoked(principalOf('x', { sessionId: 's' }), Date.now())).toBe(true);
   expect(other.registry.revocations.isRevoked(principalOf('u'), 0)).toBe(true);
+});
+
+test('an instance that starts before Redis does hears, counts and knows all the same', async () => {
+  const port = await freePort();
+  const { log } = captureLog();
+  const redis = connectRedis({ urls: [`redis://127.0.0.1:${port}`], keyPrefix: 'early:', log });
+  const registry = createConnectionRegistry({ instanceId: 'early', redis, log, ...patient });
+  const { closedWith } = await open(registry, 'u', 'a', { sessionId: 's' });
+  await using late = await startRedis(port);
+  await until(() => redis.state === 'ready' && redis.delivery === 'ready');
+  const other = await start('early', 'late', {}, late);
+  await until(async () => (await other.redis.send('', ['ZCARD', 'early:{u:u}:leases'])) === 1);
+  await until(async () => (await other.redis.send('', ['ZCARD', 'early:{control}:instances'])) === 2);
+  expect((await other.registry.list({ limit: 10 })).connections).toHaveLength(1);
+  expect(await other.registry.revoke({ sessionId: 's' })).toEqual({ disconnected: 1 });
+  expect(closedWith).toEqual(['SESSION_REVOKED']);
+  await closeAll();
+  await registry.close();
+  await redis.close();
 });
 
 test('more revocations than one page are all learnt by an instance that starts later', async () => {
