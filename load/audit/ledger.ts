@@ -1,11 +1,12 @@
 import { foldBetween, foldOf, foldOn } from './fold.ts';
 
-/** One entry of a log, as the auditor read it, or the position before the first one. */
+/** One entry of a log as the auditor read it, or the position a log began at. */
 export interface LedgerEntry {
   readonly position: string;
-  /** What its publisher called it; empty for the beginning of a log. */
+  /** What its publisher called it; empty for a beginning. */
   readonly key: string;
-  /** Entries before it. */
+  readonly previous: LedgerEntry | null;
+  /** Entries before it, itself included. */
   readonly depth: number;
   /** The fold of all entries up to it. */
   readonly fold: number;
@@ -17,7 +18,6 @@ interface Branch {
   readonly parent: Branch | null;
   /** Depth of the entry it goes on from. */
   readonly from: number;
-  tip: LedgerEntry;
 }
 
 /** A stretch of events as somebody got it. */
@@ -38,11 +38,11 @@ export class Ledger {
   readonly topic: string;
   /** The log's end as last read. */
   tip: LedgerEntry | null = null;
-  /** How often the log began anew or was set back. */
-  breaks = 0;
+  /** Entries, of all branches. */
   size = 0;
   readonly #entries = new Map<string, LedgerEntry>();
   readonly #byKey = new Map<string, LedgerEntry>();
+  readonly #tips = new Map<Branch, LedgerEntry>();
 
   constructor(topic: string) {
     this.topic = topic;
@@ -57,7 +57,7 @@ export class Ledger {
     return this.#byKey.get(key);
   }
 
-  /** Writes an entry down; gives the entry of the same key that it repeats, if any. */
+  /** Writes an entry down, if it is new; gives the entry of the same log whose key it repeats, if any. */
   add(position: string, before: string, key: string): LedgerEntry | undefined {
     const known = this.#entries.get(position);
     if (known) {
@@ -65,29 +65,26 @@ export class Ledger {
       return undefined;
     }
     const previous = this.#entries.get(before) ?? this.#begin(before);
-    if (this.tip !== null && previous !== this.tip) this.breaks += 1;
-    const continues = previous.branch.tip === previous;
-    const branch: Branch = continues
-      ? previous.branch
-      : { parent: previous.branch, from: previous.depth, tip: previous };
+    const goesOn = this.#tips.get(previous.branch) === previous;
     const entry: LedgerEntry = {
       position,
       key,
+      previous,
       depth: previous.depth + 1,
       fold: foldOn(previous.fold, foldOf(position, key)),
-      branch,
+      branch: goesOn ? previous.branch : { parent: previous.branch, from: previous.depth },
     };
-    branch.tip = entry;
     this.#entries.set(position, entry);
+    this.#tips.set(entry.branch, entry);
     this.tip = entry;
     this.size += 1;
     const same = this.#byKey.get(key);
     this.#byKey.set(key, entry);
-    return same !== undefined && this.isBefore(same, entry) ? same : undefined;
+    return same !== undefined && this.precedes(same, entry) ? same : undefined;
   }
 
   /** Whether both are of one log, `a` not after `b`. */
-  isBefore(a: LedgerEntry, b: LedgerEntry): boolean {
+  precedes(a: LedgerEntry, b: LedgerEntry): boolean {
     let limit = b.depth;
     for (let branch: Branch | null = b.branch; branch !== null; branch = branch.parent) {
       if (branch === a.branch) return a.depth <= limit;
@@ -97,39 +94,33 @@ export class Ledger {
   }
 
   /** What is wrong with a stretch, or `null` where it is exactly a part of one log. */
-  faultOf(stretch: Stretch): string | null {
-    const last = this.#entries.get(stretch.last);
-    const first = this.#entries.get(stretch.first);
-    if (last === undefined || first === undefined) {
-      return `${last === undefined ? stretch.last : stretch.first} is in no log`;
+  faultOf({ from, first: firstPosition, last: lastPosition, count, fold }: Stretch): string | null {
+    const first = this.#entries.get(firstPosition);
+    const last = this.#entries.get(lastPosition);
+    if (!first?.previous || !last?.previous) {
+      return `${first?.previous ? lastPosition : firstPosition} is in no log`;
     }
-    if (!this.isBefore(first, last) || last.depth - first.depth !== stretch.count - 1) {
-      return `${stretch.first}…${stretch.last} are ${stretch.count} events of ${last.depth - first.depth + 1} or of two logs`;
+    if (from !== null && first.previous.position !== from) {
+      return `${firstPosition} follows ${first.previous.position} in the log, and came after ${from}`;
     }
-    const startFold = foldBefore(first);
-    if (stretch.from !== null) {
-      const from = this.#entries.get(stretch.from);
-      if (from === undefined) return `${stretch.from} is in no log`;
-      if (from.depth !== first.depth - 1 || !this.isBefore(from, first)) {
-        return `${stretch.first} does not follow ${stretch.from}`;
-      }
-      if (foldBetween(from.fold, last.fold, stretch.count) === stretch.fold) return null;
-    } else if (startFold === null || foldBetween(startFold, last.fold, stretch.count) === stretch.fold) {
-      return null;
-    }
-    return `${stretch.first}…${stretch.last} are not the events of the log`;
+    if (!this.precedes(first, last)) return `${firstPosition} and ${lastPosition} are of two logs`;
+    const logged = last.depth - first.depth + 1;
+    if (logged !== count)
+      return `${count} events came from ${firstPosition} to ${lastPosition}, ${logged} are in the log`;
+    const same = foldBetween(first.previous.fold, last.fold, count) === fold;
+    return same ? null : `what came from ${firstPosition} to ${lastPosition} is not what the log holds`;
   }
 
-  /** Entries that are no longer part of the log. */
-  lost(): number {
+  /** Entries that are no longer in the log. */
+  get lost(): number {
     return this.size - (this.tip?.depth ?? 0);
   }
 
   #begin(position: string): LedgerEntry {
-    const branch = { parent: null, from: 0 } as unknown as Branch;
-    const entry: LedgerEntry = { position, key: '', depth: 0, fold: 0, branch };
-    branch.tip = entry;
+    const branch: Branch = { parent: null, from: 0 };
+    const entry: LedgerEntry = { position, key: '', previous: null, depth: 0, fold: 0, branch };
     this.#entries.set(position, entry);
+    this.#tips.set(branch, entry);
     return entry;
   }
 }

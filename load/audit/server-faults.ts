@@ -1,0 +1,33 @@
+import { pause } from './call.ts';
+import type { Fault, FaultContext } from './fault.ts';
+import type { Instance } from './fleet.ts';
+
+const victim = ({ fleet, random }: FaultContext): Instance => random.pick(fleet.instances);
+
+/** The others serve while it is away; where there are none, it is back before the fault counts as ended. */
+const away = async ({ fleet }: FaultContext, instance: Instance) => {
+  if (fleet.instances.length > 1) return { after: () => instance.start() };
+  await instance.start();
+  return {};
+};
+
+export const killServer: Fault = async (context) => {
+  const instance = victim(context);
+  await instance.kill();
+  return { note: `SIGKILL of ${instance.name}`, ...(await away(context, instance)) };
+};
+
+export const endServer: Fault = async (context) => {
+  const instance = victim(context);
+  await instance.leave();
+  return { note: `SIGTERM of ${instance.name}`, ...(await away(context, instance)) };
+};
+
+export const freezeServer: Fault = async (context) => {
+  const instance = victim(context);
+  const ms = context.random.int(1_000, 7_000);
+  instance.freeze();
+  await pause(ms, context.signal);
+  instance.thaw();
+  return { note: `SIGSTOP of ${instance.name} for ${ms} ms` };
+};
