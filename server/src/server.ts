@@ -17,6 +17,9 @@ import { refuseUnless } from './limits/rate.ts';
 import { createRedisRateLimiter } from './limits/redis.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics } from './metrics/metrics.ts';
+import { createMemoryPresence } from './presence/memory.ts';
+import { createPresence } from './presence/presence.ts';
+import { createRedisPresence } from './presence/redis.ts';
 import { connectRedis } from './redis/connect.ts';
 import type { RedisConnection } from './redis/connection.ts';
 import { currentRuntime } from './runtime/current.ts';
@@ -174,6 +177,16 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
     (it) => it.close(),
   );
   const authorize = createAuthorize({ log: topicLog, hub });
+  const tellPresence = (topic: string, change: string): void => hub.tellPresence(topic, change);
+  const presence = onClose(
+    createPresence({
+      store: redis ? createRedisPresence({ redis }) : createMemoryPresence({ notify: tellPresence }),
+      authorize: (principal, topic) => authorize(principal, definitions.resolve(topic), true),
+      log,
+      onMissed: tellPresence,
+    }),
+    (it) => it.close(),
+  );
   const publisherFor = (admit: (principal: Principal, cost: number) => Promise<void>): Publisher =>
     createPublisher({ log: topicLog, hub, definitions, limits: config, metrics, admit });
   const topics = createTopics({
@@ -188,7 +201,7 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
       hub,
       authorize,
       definitions,
-      presence: null,
+      presence,
       metrics,
       maxReplayEvents: config.maxReplayEvents,
       load,
@@ -210,7 +223,7 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
   const ports: UsherPorts = {
     tickets,
     topics,
-    presence: { list: async () => ({ members: [] }) },
+    presence,
     connections: registry,
     health,
   };

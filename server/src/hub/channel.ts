@@ -161,6 +161,11 @@ export class Channel {
     this.#tell(json);
   }
 
+  /** A change of who is there, as JSON `{joined, left}`; only those who asked are told. */
+  tellPresence(change: string): void {
+    if (this.#position !== '') this.#tell(presenceJson(change), true);
+  }
+
   degrade(): void {
     if (this.degraded || this.ended || this.#position === '') return;
     this.degraded = true;
@@ -225,8 +230,12 @@ export class Channel {
   }
 
   #take(message: LiveMessage): void {
-    if (message.kind === 'presence') return this.#tell(presenceJson(message.change), true);
-    if (message.kind === 'deleted') return this.#end(undefined);
+    if (message.kind === 'presence') this.#tell(presenceJson(message.change), true);
+    else if (message.kind === 'deleted') this.#end(undefined);
+    else this.#takeAppended(message);
+  }
+
+  #takeAppended(message: Extract<LiveMessage, { kind: 'appended' }>): void {
     const { entries } = message;
     const last = entries.at(-1);
     let from = 0;

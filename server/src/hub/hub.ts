@@ -45,6 +45,8 @@ export interface Hub {
   snapshot(topic: string, history: number): Promise<Snapshot>;
   /** Gives an unlogged event to this instance's subscribers. */
   deliverLocal(topic: string, tail: string): void;
+  /** Tells this instance's subscribers who came and went, where the log's live channel does not. */
+  tellPresence(topic: string, change: string): void;
   readonly available: boolean;
   close(): void;
 }
@@ -177,7 +179,7 @@ export function createHub(options: HubOptions): Hub {
 
   const shared = <T>(key: string, start: () => Promise<T>): Promise<T> => {
     const known = inFlight.get(key) as Promise<T> | undefined;
-    if (known) return known;
+    if (known !== undefined) return known;
     const started = start().finally(() => inFlight.delete(key));
     inFlight.set(key, started);
     return started;
@@ -238,6 +240,9 @@ export function createHub(options: HubOptions): Hub {
       shared(`s ${history} ${topic}`, () =>
         log.snapshot(topic, { maxEvents: history, maxBytes: limits.maxHistoryBytes, touch: true }),
       ),
+    tellPresence(topic, change) {
+      channels.get(topic)?.tellPresence(change);
+    },
     deliverLocal(topic, tail) {
       channels.get(topic)?.deliverLocal(localEventJson(now(), tail));
     },

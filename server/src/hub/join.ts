@@ -116,7 +116,7 @@ async function emitAll(joiner: Joiner, entries: readonly Entry[], position: stri
   for (const entry of entries) {
     if (joiner.signal.aborted) return at;
     const wait = joiner.emit(eventItem(entry));
-    if (wait) await wait;
+    if (wait !== undefined) await wait;
     at = entry.position;
   }
   return at;

@@ -1,5 +1,6 @@
 import { type TrackedEnvelope, tracked } from '@trpc/server';
 import {
+  type Member,
   type Principal,
   type SubscribeInput,
   type SubscribeOptions,
@@ -92,8 +93,14 @@ export function createSubscribe(options: SubscriberOptions): Subscribe {
         const entered = await options.presence.enter(input.topic, { connectionId, userId: principal.userId });
         exitPresence = entered.exit;
         if (signal.aborted || channel.ended) return;
-        const change = `{"joined":${entered.members},"left":[]}`;
-        await joiner.emit({ id: hub.itemId(channel.position), json: presenceJson(change) });
+        // Its own coming was told to the group it is in; what it still needs is who was there before.
+        const others = (JSON.parse(entered.members) as Member[]).filter(
+          (member) => member.userId !== principal.userId || member.connections > 1,
+        );
+        if (others.length > 0) {
+          const change = JSON.stringify({ joined: others, left: [] });
+          await joiner.emit({ id: hub.itemId(channel.position), json: presenceJson(change) });
+        }
       }
       if (channel.ended) return;
       await new Promise<void>((resolve) => {
