@@ -76,7 +76,8 @@ for _, entry in ipairs(fresh) do
   last = position
   if entry.key ~= '' then
     redis.call('HSET', idempotency, entry.key, position)
-    redis.call('ZADD', ages, now, entry.key)
+    -- The number breaks the tie of keys used in one millisecond: the oldest must be the first to go.
+    redis.call('ZADD', ages, string.format('%.0f', now * 1024 + seq % 1024), entry.key)
   end
 end
 -- A key that stands twice in one request was kept as the slot of its first use.
@@ -87,9 +88,11 @@ answer[2] = last
 
 local closing = mode == 'close' or mode == 'publish-close'
 local fields = { 'last', last, 'made', '1' }
-if owner ~= '' and not knownOwner then
+local named = owner ~= '' and not knownOwner
+if named then
   fields[#fields + 1] = 'owner'
   fields[#fields + 1] = owner
+  knownOwner = owner
 end
 if closing then
   fields[#fields + 1] = 'closed'
@@ -102,7 +105,7 @@ if hasState then
 end
 
 if redis.call('EXISTS', ages) == 1 then
-  local old = redis.call('ZRANGEBYSCORE', ages, '-inf', now - tonumber(logTtl), 'LIMIT', 0, 100)
+  local old = redis.call('ZRANGEBYSCORE', ages, '-inf', string.format('%.0f', (now - tonumber(logTtl)) * 1024), 'LIMIT', 0, 100)
   local over = redis.call('ZCARD', ages) - #old - maxKeys
   if over > 0 then
     for _, key in ipairs(redis.call('ZRANGE', ages, #old, #old + math.min(over, 1000) - 1)) do old[#old + 1] = key end
@@ -113,6 +116,8 @@ if redis.call('EXISTS', ages) == 1 then
   end
 end
 
+-- Whoever was let in as the owner of another log of this name must not go on reading this one.
+if named or not made then lines[#lines + 1] = '@' .. (knownOwner and cjson.encode(knownOwner) or '') end
 if closing then
   lines[#lines + 1] = '!'
   for at = 1, 5 do redis.call('PEXPIRE', KEYS[at], grace) end
@@ -121,5 +126,5 @@ else
   for at = 2, 5 do redis.call('PEXPIRE', KEYS[at], logTtl) end
 end
 
-if #fresh > 0 or hasState or closing then redis.call('SPUBLISH', live, table.concat(lines, '\n')) end
+if #fresh > 0 or hasState or closing or named or not made then redis.call('SPUBLISH', live, table.concat(lines, '\n')) end
 return answer

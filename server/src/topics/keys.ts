@@ -8,7 +8,7 @@ export interface TopicKeys {
   readonly state: string;
   /** Hash: idempotency key → position. */
   readonly idempotency: string;
-  /** Sorted set: idempotency keys by the time they were used, so that the oldest can go. */
+  /** Sorted set: idempotency keys by the time they were used, in 1/1024 ms, so that the oldest can go. */
   readonly idempotencyAges: string;
   /** Hash: connectionId → member. */
   readonly presence: string;

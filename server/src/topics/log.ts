@@ -60,14 +60,15 @@ export interface Snapshot extends Head {
   readonly entries: readonly Entry[];
 }
 
+export interface ProvenContinuation extends Head {
+  readonly proven: true;
+  readonly last: string;
+  /** What follows the position, oldest first; a page of it where there is more. */
+  readonly entries: readonly Entry[];
+}
+
 export type Continuation =
-  | {
-      readonly proven: true;
-      readonly last: string;
-      readonly closed: boolean;
-      /** What follows the position, oldest first; a page of it where there is more. */
-      readonly entries: readonly Entry[];
-    }
+  | ProvenContinuation
   | { readonly proven: false; readonly reason: Exclude<ResetReason, 'limit'> };
 
 export interface RangeRequest {
@@ -90,12 +91,15 @@ export type LiveMessage =
       readonly before: string;
       readonly entries: readonly Entry[];
       readonly state: string | undefined;
+      /** Told when somebody makes the topic, and when it gets its owner; `null`: made, and nobody's. */
+      readonly owner: string | null | undefined;
       readonly closed: boolean;
     }
   | { readonly kind: 'deleted' }
   /** JSON `{"joined": Member[], "left": Member[]}`. */
   | { readonly kind: 'presence'; readonly change: string };
 
+/** MUST NOT throw: an append would seem to have failed, or a connection be lost. */
 export type LiveListener = (message: LiveMessage) => void;
 
 /**
@@ -109,7 +113,10 @@ export type LiveListener = (message: LiveMessage) => void;
 export interface TopicLog {
   /** MUST be atomic, MUST number by one and never go back in time, MUST append a used idempotency key never again. */
   append(topic: string, request: AppendRequest): Promise<AppendResult>;
-  /** MUST give at least one entry when there is one, and stop at `maxEvents` or about `maxBytes`. */
+  /**
+   * MUST give at least one entry when there is one, and stop at `maxEvents` or about `maxBytes`. MUST keep a position
+   * that only readers hold alive for as long as they ask.
+   */
   read(topic: string, after: string, page: PageLimit): Promise<Continuation>;
   /** `touch` writes down a position for a topic that has none, so that what comes next can be proven. */
   snapshot(topic: string, options: PageLimit & { readonly touch: boolean }): Promise<Snapshot>;
@@ -136,9 +143,14 @@ export interface LogLimits {
   readonly topicCloseGraceMs: number;
   /** Idempotency keys remembered per topic, for `topicTtlMs`. @default 10000 */
   readonly maxIdempotencyKeys?: number;
+  /** The position of a topic nobody has made is kept this long after a reader last asked. @default 600000 */
+  readonly readerTtlMs?: number;
 }
 
 /** The end of a topic is remembered for this many times the life of its log, so that resuming outlives the log. */
 export const metaTtlFactor = 30;
 
 export const defaultMaxIdempotencyKeys = 10_000;
+
+/** Long enough for a reader to come back, short enough that names anybody may ask for do not fill the store. */
+export const defaultReaderTtlMs = 600_000;

@@ -1,6 +1,7 @@
 import {
   type AppendResult,
   defaultMaxIdempotencyKeys,
+  defaultReaderTtlMs,
   type Entry,
   type Head,
   type LiveListener,
@@ -32,13 +33,19 @@ interface StoredTopic {
 
 export interface MemoryLogOptions extends LogLimits {
   readonly now?: () => number;
+  /** Topics kept; past that the one untouched for longest goes, and its readers are told. @default 100000 */
+  readonly maxTopics?: number;
   /** How often topics whose time is over are removed. @default 1000 */
   readonly sweepIntervalMs?: number;
 }
 
 export interface MemoryLog extends TopicLog {
+  /** Topics held. */
+  readonly size: number;
   /** Tells a topic's listeners something that is no entry: who comes and goes. */
   notify(topic: string, message: LiveMessage): void;
+  /** Loses everything, as a Redis without persistence does; who listens is not told. */
+  clear(): void;
   close(): void;
 }
 
@@ -46,6 +53,9 @@ export interface MemoryLog extends TopicLog {
 export function createMemoryLog(options: MemoryLogOptions): MemoryLog {
   const now = options.now ?? Date.now;
   const maxKeys = options.maxIdempotencyKeys ?? defaultMaxIdempotencyKeys;
+  const readerTtlMs = options.readerTtlMs ?? defaultReaderTtlMs;
+  const maxTopics = options.maxTopics ?? 100_000;
+  /** In the order they were last written to. */
   const topics = new Map<string, StoredTopic>();
   const listeners = new Map<string, Set<LiveListener>>();
 
@@ -65,6 +75,23 @@ export function createMemoryLog(options: MemoryLogOptions): MemoryLog {
     return stored;
   };
 
+  /** As `find`, for one who reads on: a position that only readers hold lives while they ask. */
+  const keep = (topic: string): StoredTopic | undefined => {
+    const stored = find(topic);
+    if (stored && !stored.made) stored.expiresAt = now() + readerTtlMs;
+    return stored;
+  };
+
+  const write = (topic: string, stored: StoredTopic): void => {
+    topics.delete(topic);
+    topics.set(topic, stored);
+    if (topics.size <= maxTopics) return;
+    for (const oldest of topics.keys()) {
+      topics.delete(oldest);
+      return;
+    }
+  };
+
   const make = (topic: string): StoredTopic => {
     const at = now();
     const stored: StoredTopic = {
@@ -76,9 +103,9 @@ export function createMemoryLog(options: MemoryLogOptions): MemoryLog {
       entries: [],
       idempotency: new Map(),
       logExpiresAt: at + options.topicTtlMs,
-      expiresAt: at + options.topicTtlMs,
+      expiresAt: at + readerTtlMs,
     };
-    topics.set(topic, stored);
+    write(topic, stored);
     return stored;
   };
 
@@ -100,6 +127,9 @@ export function createMemoryLog(options: MemoryLogOptions): MemoryLog {
 
   return {
     notify,
+    get size() {
+      return topics.size;
+    },
 
     async append(topic, request): Promise<AppendResult> {
       const at = now();
@@ -123,6 +153,7 @@ export function createMemoryLog(options: MemoryLogOptions): MemoryLog {
 
       const stored = known ?? make(topic);
       const created = !stored.made;
+      const named = request.owner !== undefined && stored.owner === null;
       const before = stored.last;
       const end = partsOf(before);
       const ms = Math.max(at, end.ms);
@@ -153,40 +184,42 @@ export function createMemoryLog(options: MemoryLogOptions): MemoryLog {
       }
       stored.made = true;
       stored.owner ??= request.owner ?? null;
+      write(topic, stored);
       if (request.state !== undefined) stored.state = request.state;
       const closing = request.mode === 'close' || request.mode === 'publish-close';
       stored.closed = closing;
       stored.logExpiresAt = at + (closing ? options.topicCloseGraceMs : options.topicTtlMs);
       stored.expiresAt = closing ? stored.logExpiresAt : at + options.topicTtlMs * metaTtlFactor;
-      if (appended.length > 0 || request.state !== undefined || closing) {
-        notify(topic, { kind: 'appended', before, entries: appended, state: request.state, closed: closing });
+      const owner = created || named ? stored.owner : undefined;
+      if (appended.length > 0 || request.state !== undefined || closing || owner !== undefined) {
+        notify(topic, { kind: 'appended', before, entries: appended, state: request.state, owner, closed: closing });
       }
       return { outcome: 'appended', last: stored.last, created, positions, duplicates };
     },
 
     async read(topic, after, page) {
-      const stored = find(topic);
-      if (stored?.last === after) return { proven: true, last: after, closed: stored.closed, entries: [] };
+      const stored = keep(topic);
       const start = stored?.entries.findIndex((entry) => entry.before === after) ?? -1;
-      if (stored === undefined || start === -1) {
+      if (stored === undefined || (start === -1 && stored.last !== after)) {
         const reachesBackTo = stored?.entries[0]?.position ?? stored?.last;
         return { proven: false, reason: reachesBackTo && isOlder(after, reachesBackTo) ? 'expired' : 'unknown' };
       }
-      const entries = pageOf(stored.entries.slice(start), page);
-      return { proven: true, last: stored.last, closed: stored.closed, entries };
+      const entries = start === -1 ? [] : pageOf(stored.entries.slice(start), page);
+      return { ...headOf(stored), proven: true, last: stored.last, entries };
     },
 
     async snapshot(topic, { maxEvents, maxBytes, touch }) {
-      const stored = find(topic) ?? (touch ? make(topic) : undefined);
-      const newest = stored?.entries.slice(-maxEvents).reverse() ?? [];
+      const stored = touch ? (keep(topic) ?? make(topic)) : find(topic);
       const entries: Entry[] = [];
       let bytes = 0;
-      for (const entry of maxEvents === 0 ? [] : newest) {
+      for (let at = (stored?.entries.length ?? 0) - 1; at >= 0 && entries.length < maxEvents; at -= 1) {
+        const entry = stored?.entries[at] as Entry;
         bytes += Buffer.byteLength(entry.tail);
         if (bytes > maxBytes) break;
-        entries.unshift(entry);
+        entries.push(entry);
       }
-      return { ...headOf(stored), last: stored?.last ?? '0-0', state: stored?.state ?? null, entries };
+      const head = headOf(stored);
+      return { ...head, last: head.last ?? '0-0', state: stored?.state ?? null, entries: entries.reverse() };
     },
 
     async range(topic, { after, before, limit, reverse, maxBytes }) {
@@ -201,9 +234,7 @@ export function createMemoryLog(options: MemoryLogOptions): MemoryLog {
     },
 
     async head(topic) {
-      const stored = find(topic);
-      if (stored && !stored.made) stored.expiresAt = now() + options.topicTtlMs;
-      return headOf(stored);
+      return headOf(keep(topic));
     },
 
     async delete(topic) {
@@ -223,6 +254,8 @@ export function createMemoryLog(options: MemoryLogOptions): MemoryLog {
       const set = listeners.get(topic);
       if (set?.delete(listener) && set.size === 0) listeners.delete(topic);
     },
+
+    clear: () => topics.clear(),
 
     close() {
       clearInterval(sweep);

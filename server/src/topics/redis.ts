@@ -5,6 +5,7 @@ import { parseLiveMessage } from './live-message.ts';
 import {
   type AppendResult,
   defaultMaxIdempotencyKeys,
+  defaultReaderTtlMs,
   type Entry,
   type Head,
   type LiveListener,
@@ -48,7 +49,8 @@ export interface RedisLogOptions extends LogLimits {
 export function createRedisLog(options: RedisLogOptions): TopicLog {
   const { redis, topicTtlMs } = options;
   const keysOf = (topic: string) => topicKeys(redis.keyPrefix, topic);
-  const listeners = new Map<LiveListener, RedisListener>();
+  const relays = new Map<string, Map<LiveListener, RedisListener>>();
+  const readerTtl = String(options.readerTtlMs ?? defaultReaderTtlMs);
   const settings = [
     options.topicMaxEvents,
     topicTtlMs,
@@ -83,10 +85,11 @@ export function createRedisLog(options: RedisLogOptions): TopicLog {
       const answer = (await redis.run(
         scripts.read,
         [keys.meta, keys.log],
-        [after, String(page.maxEvents), String(page.maxBytes)],
+        [after, String(page.maxEvents), String(page.maxBytes), readerTtl],
       )) as Field[];
       if (answer[0] === 'proven') {
-        return { proven: true, last: String(answer[1]), closed: answer[2] === 1, entries: entriesFrom(answer, 3) };
+        const head = headFrom(answer.slice(1, 5));
+        return { ...head, proven: true, last: String(answer[1]), entries: entriesFrom(answer, 5) };
       }
       const reachesBackTo = String(answer[2] || answer[1]);
       return { proven: false, reason: reachesBackTo !== '' && isOlder(after, reachesBackTo) ? 'expired' : 'unknown' };
@@ -97,7 +100,7 @@ export function createRedisLog(options: RedisLogOptions): TopicLog {
       const answer = (await redis.run(
         scripts.snapshot,
         [keys.meta, keys.log, keys.state],
-        [String(maxEvents), String(maxBytes), touch ? '1' : '0', String(topicTtlMs)],
+        [String(maxEvents), String(maxBytes), touch ? '1' : '0', readerTtl],
       )) as Field[];
       const head = headFrom(answer);
       return {
@@ -120,7 +123,7 @@ export function createRedisLog(options: RedisLogOptions): TopicLog {
 
     async head(topic) {
       const keys = keysOf(topic);
-      return headFrom((await redis.run(scripts.head, [keys.meta, keys.log], [String(topicTtlMs)])) as Field[]);
+      return headFrom((await redis.run(scripts.head, [keys.meta, keys.log], [readerTtl])) as Field[]);
     },
 
     async delete(topic) {
@@ -130,18 +133,23 @@ export function createRedisLog(options: RedisLogOptions): TopicLog {
     },
 
     listen(topic, listener) {
-      const relay: RedisListener = (text) => {
-        const message = parseLiveMessage(text);
-        if (message !== null) listener(message);
-      };
-      listeners.set(listener, relay);
+      const known = relays.get(topic) ?? new Map<LiveListener, RedisListener>();
+      const relay: RedisListener =
+        known.get(listener) ??
+        ((text) => {
+          const message = parseLiveMessage(text);
+          if (message !== null) listener(message);
+        });
+      relays.set(topic, known.set(listener, relay));
       return redis.subscribe(keysOf(topic).live, relay);
     },
 
     unlisten(topic, listener) {
-      const relay = listeners.get(listener);
-      if (relay === undefined) return;
-      listeners.delete(listener);
+      const known = relays.get(topic);
+      const relay = known?.get(listener);
+      if (known === undefined || relay === undefined) return;
+      known.delete(listener);
+      if (known.size === 0) relays.delete(topic);
       void redis.unsubscribe(keysOf(topic).live, relay);
     },
   };

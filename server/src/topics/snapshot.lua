@@ -7,6 +7,7 @@
 local meta, log, state = KEYS[1], KEYS[2], KEYS[3]
 local known = redis.call('HMGET', meta, 'last', 'made', 'owner', 'closed')
 local last = known[1]
+if last and not known[2] and ARGV[3] == '1' then redis.call('PEXPIRE', meta, ARGV[4]) end
 if not last then
   local top = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
   if top[1] then
@@ -24,14 +25,20 @@ local stored = redis.call('GET', state)
 local json = ''
 if stored then json = string.sub(stored, string.find(stored, ' ', 1, true) + 1) end
 local answer = { last or '', known[2] and 1 or 0, known[3] or '', known[4] and 1 or 0, json }
-if ARGV[1] ~= '0' then
-  local bytes, maxBytes = 0, tonumber(ARGV[2])
-  for _, entry in ipairs(redis.call('XREVRANGE', log, '+', '-', 'COUNT', ARGV[1])) do
+-- In pieces: a thousand entries of 64 KiB must not stand in the script's memory to be cut to a page afterwards.
+local maxBytes, left, bytes, from = tonumber(ARGV[2]), tonumber(ARGV[1]), 0, '+'
+while left > 0 do
+  local piece = math.min(left, 50)
+  local entries = redis.call('XREVRANGE', log, from, '-', 'COUNT', piece)
+  for _, entry in ipairs(entries) do
     local tail = entry[2][4]
     bytes = bytes + #tail
-    if bytes > maxBytes then break end
+    if bytes > maxBytes then return answer end
     answer[#answer + 1] = entry[1]
     answer[#answer + 1] = tail
   end
+  if #entries < piece then return answer end
+  left = left - piece
+  from = '(' .. entries[piece][1]
 end
 return answer
