@@ -32,7 +32,7 @@ export interface PublishOptions<TState> {
   readonly durable?: boolean;
 }
 
-type EventNamed<TEvent, TName> =
+export type EventNamed<TEvent, TName> =
   Extract<TEvent, { readonly name: TName }> extends never ? TEvent : Extract<TEvent, { readonly name: TName }>;
 
 /** One topic of the server, typed by its definition. All calls throw `UsherError` and nothing else. */
