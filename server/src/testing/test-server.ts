@@ -67,6 +67,20 @@ export interface TestServer extends AsyncDisposable {
 /** In-process callers are no users: no rate applies to them. */
 const application = { userId: 'application', sessionId: 'test', scopes: ['publish'], topics: ['*'], expiresAt: null };
 
+const readyWithinMs = 10_000;
+
+/** A test begins with a Redis that is there; one that is not is told, rather than waited for. */
+async function untilReady(server: UsherServer): Promise<void> {
+  const deadline = Date.now() + readyWithinMs;
+  while (server.ports.health.ready().status !== 'ok') {
+    if (Date.now() > deadline) {
+      await server.close();
+      throw new Error(`Redis was not ready within ${readyWithinMs} ms`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const secret = randomBytes(32).toString('hex');
   const read = readConfig({
@@ -94,6 +108,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       if (asksForTicket && refusedWith !== null) throw new UsherError(refusedWith, { retryAfterMs: 100 });
     },
   });
+  if (stores === null) await untilReady(server);
   const relay: Relay = await startRelay(server.port);
   const url = `http://127.0.0.1:${relay.port}`;
 
