@@ -115,8 +115,9 @@ export interface ConnectionInfo {
 
 export interface ConnectionsPort {
   list(input: ConnectionListInput): Promise<{ readonly connections: readonly ConnectionInfo[] }>;
-  disconnect(input: DisconnectInput): Promise<{ readonly disconnected: number }>;
-  revoke(input: RevokeInput): Promise<{ readonly disconnected: number }>;
+  /** `actor` stands in the audit log. */
+  disconnect(input: DisconnectInput, actor?: Principal): Promise<{ readonly disconnected: number }>;
+  revoke(input: RevokeInput, actor?: Principal): Promise<{ readonly disconnected: number }>;
 }
 
 export interface Check {

@@ -131,10 +131,12 @@ export const usherRouter = t.router({
   }),
   connection: t.router({
     list: admin.input(connectionListInput).query(({ ctx, input }) => ctx.ports.connections.list(input)),
-    disconnect: admin.input(disconnectInput).mutation(({ ctx, input }) => ctx.ports.connections.disconnect(input)),
+    disconnect: admin
+      .input(disconnectInput)
+      .mutation(({ ctx, input }) => ctx.ports.connections.disconnect(input, ctx.principal)),
   }),
   session: t.router({
-    revoke: admin.input(revokeInput).mutation(({ ctx, input }) => ctx.ports.connections.revoke(input)),
+    revoke: admin.input(revokeInput).mutation(({ ctx, input }) => ctx.ports.connections.revoke(input, ctx.principal)),
   }),
 });
 

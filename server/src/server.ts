@@ -4,6 +4,7 @@ import type { Authenticator, AuthRequest } from './auth/authenticator.ts';
 import { createAuthenticator } from './auth/create-authenticator.ts';
 import type { AuthFailureHook } from './auth/on-auth-failure.ts';
 import { createOriginPolicy } from './auth/origin.ts';
+import { principalOf } from './auth/verdict.ts';
 import type { Config } from './config/config.ts';
 import { createConnectionRegistry } from './connections/registry.ts';
 import { drain } from './drain.ts';
@@ -238,8 +239,10 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
   });
   const authenticate = async (facts: RequestFacts): Promise<Principal> => {
     const result = await authenticator(authRequest(facts));
-    if (!result.ok) throw refusalOf(result);
-    return result.principal;
+    const principal = principalOf(result);
+    const issuedAt = (result.ok && result.issuedAt) || 0;
+    if (registry.revocations.isRevoked(principal, issuedAt)) throw new UsherError('SESSION_REVOKED');
+    return principal;
   };
 
   const sockets = createSockets({
@@ -267,9 +270,7 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
       const bearer = facts.request.headers.has('authorization');
       const cookie = config.jwtCookie !== null && facts.request.headers.has('cookie');
       if (!bearer && !cookie && !config.authDisabled) return null;
-      const principal = await authenticate(facts);
-      if (registry.revocations.isRevoked(principal, Date.now())) throw new UsherError('SESSION_REVOKED');
-      return principal;
+      return authenticate(facts);
     },
     async admit(connection, principal) {
       const { connectionId, since } = connection;
@@ -345,16 +346,6 @@ const authRequest = ({ request, url, address, traceId }: RequestFacts): AuthRequ
   address,
   traceId,
 });
-
-const refusalOf = (result: {
-  readonly code: Code;
-  readonly message?: string;
-  readonly retryAfterMs?: number;
-}): UsherError =>
-  new UsherError(result.code, {
-    ...(result.message !== undefined && { message: result.message }),
-    ...(result.retryAfterMs !== undefined && { retryAfterMs: result.retryAfterMs }),
-  });
 
 /** Without Redis there is nothing that could be away. */
 const alwaysAvailable: Availability = { available: true, onChange: () => () => {} };

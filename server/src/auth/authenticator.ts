@@ -10,7 +10,12 @@ export interface AuthRequest {
 }
 
 export type AuthResult =
-  | { readonly ok: true; readonly principal: Principal }
+  | {
+      readonly ok: true;
+      readonly principal: Principal;
+      /** When the right was given, in ms since 1970; what was given before a revocation of its user ends with it. @default 0 */
+      readonly issuedAt?: number;
+    }
   | {
       readonly ok: false;
       /** HTTP status; the table's where it has one. */

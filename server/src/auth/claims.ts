@@ -15,7 +15,8 @@ export function admitClaims(claims: JWTPayload, nowMs: number): AuthResult {
   if (topics === null) return wrongClaim('topics', 'an array of patterns');
   const sessionId = claims.sid ?? claims.sessionId;
   if (!isName(sessionId)) return refuse('MISSING_SESSION');
-  return admit({ userId: claims.sub, sessionId, scopes, topics, expiresAt });
+  // `iat` counts seconds: a token of the same second as a revocation counts as older.
+  return admit({ userId: claims.sub, sessionId, scopes, topics, expiresAt }, (claims.iat ?? 0) * 1_000);
 }
 
 const wrongClaim = (claim: string, wanted: string): AuthResult =>

@@ -34,6 +34,7 @@ describe('createAuthenticator()', () => {
   test('makes everybody "dev" when nothing is configured', async () => {
     expect(await create({})(authRequest())).toEqual({
       ok: true,
+      issuedAt: expect.any(Number),
       principal: { userId: 'dev', sessionId: 'dev', scopes: ['publish', 'admin'], topics: ['*'], expiresAt: null },
     });
   });

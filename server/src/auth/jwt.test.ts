@@ -26,6 +26,7 @@ describe('createJwtAuthenticator() with secrets', () => {
   test('takes the principal from the claims', async () => {
     expect(await jwt()(withToken(await sign(claims)))).toEqual({
       ok: true,
+      issuedAt: 0,
       principal: {
         userId: 'ada',
         sessionId: 's1',

@@ -9,7 +9,9 @@ export interface RefusalDetails {
   readonly retryAfterMs?: number;
 }
 
-export const admit = (principal: Principal): AuthResult => ({ ok: true, principal });
+/** `issuedAt`, in ms since 1970: a revocation of its user ends what is older. */
+export const admit = (principal: Principal, issuedAt?: number): AuthResult =>
+  issuedAt === undefined ? { ok: true, principal } : { ok: true, principal, issuedAt };
 
 /** Refuses with the table's status. */
 export const refuse = (code: Code, details: RefusalDetails = {}): Refusal => ({
