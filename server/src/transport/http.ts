@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch';
-import { describeError, type Principal, UsherError, type UsherPorts, usherRouter } from '@usher/contracts';
+import { badRequest, describeError, type Principal, UsherError, type UsherPorts, usherRouter } from '@usher/contracts';
 import type { Logger } from 'pino';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Peer, Upgrade } from '../runtime/runtime.ts';
@@ -63,7 +63,7 @@ export function createHandle(options: HttpOptions): Handle {
     let principal: Promise<Principal> | undefined;
     return fetchRequestHandler({
       endpoint: '/trpc',
-      req: await readBody(facts.request, options.body),
+      req: await readBody(withUrl(facts), options.body),
       router: usherRouter,
       allowMethodOverride: true,
       maxBatchSize: options.maxBatchSize ?? 100,
@@ -119,7 +119,7 @@ export function createHandle(options: HttpOptions): Handle {
     const traceId = traceIdOf(request.headers);
     let cors: Record<string, string> = {};
     try {
-      const url = new URL(request.url);
+      const url = urlOf(request);
       cors = corsHeaders(request, url, options.cors);
       if (request.method === 'OPTIONS') return preflight(cors);
       await options.intercept(request);
@@ -134,6 +134,17 @@ export function createHandle(options: HttpOptions): Handle {
     }
   };
 }
+
+/** A health check of HTTP/1.0 sends no Host, as HAProxy's does: then `request.url` is the bare path. */
+function urlOf(request: Request): URL {
+  const url = URL.parse(request.url, 'http://localhost');
+  if (url === null) throw badRequest('host', 'Wanted a Host header of the form "host:port"');
+  return url;
+}
+
+/** tRPC parses the url again, and takes only a whole one. */
+const withUrl = ({ request, url }: RequestFacts): Request =>
+  request.url.startsWith('/') ? new Request(url.href, request) : request;
 
 function toRefusal(error: unknown): UsherError {
   if (error instanceof UsherError) return error;
