@@ -36,7 +36,8 @@ export interface Line<TClient extends LineClient> {
   readonly client: TClient | null;
   /** Something took too long: look whether anybody is still there. */
   suspect(): void;
-  restart(reason: string): void;
+  /** Opens another client at once; where `client` is given, only if it is the one the line has. */
+  restart(reason: string, client?: TClient): void;
   onState(listener: (state: RedisState) => void): () => void;
   close(): void;
 }
@@ -164,9 +165,12 @@ export function createLine<TClient extends LineClient>(options: LineOptions<TCli
     get client() {
       return state === 'ready' ? current : null;
     },
-    suspect: check,
-    restart(reason) {
-      if (current === null) return;
+    // A client that is still connecting answers nothing yet; asking would end the attempt, again and again.
+    suspect() {
+      if (state === 'ready') check();
+    },
+    restart(reason, only) {
+      if (current === null || (only !== undefined && only !== current)) return;
       failures = 0;
       const client = current;
       current = null;

@@ -41,11 +41,19 @@ export function singleClient(url: string, timeoutMs: number): NodeClient {
     ended?.(cause);
     ended = undefined;
   });
+  /** Answers, and is a primary: one that was made a replica keeps its connections and would serve a past for ever. */
+  const check = async (): Promise<void> => {
+    const { role } = (await client.hello()) as { readonly role?: unknown };
+    if (role === 'replica' || role === 'slave') throw new Error('Redis is a replica');
+  };
   return {
     batches: true,
-    connect: () => client.connect(),
+    connect: async () => {
+      await client.connect();
+      await check();
+    },
     destroy: () => client.destroy(),
-    check: () => client.ping(),
+    check,
     onEnd(listener) {
       ended = listener;
     },
