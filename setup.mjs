@@ -26,7 +26,7 @@ const commands = {
   start: { file: 'server/src/main.ts', needs: [] },
   demo: { file: 'load/demo.ts', needs: [] },
   bench: { file: (name) => `load/bench/${name}.ts`, needs: ['redis-server'] },
-  test: { file: 'test/gate/ok.ts', needs: ['redis-server', 'deno'] },
+  test: { file: 'test/gate/ok.ts', needs: ['redis-server', 'deno', 'curl'] },
 };
 
 /**
@@ -38,6 +38,7 @@ const requirements = {
   bun: { least: '1.4.5', npm: 'bun@1.4.5' },
   deno: { least: '2.9.0', npm: 'deno@2.9.6' },
   'redis-server': { least: '7.0.0', apt: 'redis-server' },
+  curl: { least: '7.70.0', apt: 'curl' },
   haproxy: { least: '2.4.0', apt: 'haproxy', version: '-v' },
   chromium: { least: '100.0.0', apt: 'chromium' },
   k6: { least: '1.0.0', go: 'go.k6.io/k6/v2@v2.2.0', version: 'version', optional: true },
@@ -134,7 +135,7 @@ const installers = {
     if (!apt) return 'there is no apt-get here: install it with the package manager of this machine';
     const before = process.getuid?.() === 0 ? [] : [find('sudo')];
     if (before[0] === null) return `this takes root: run "apt-get install ${wanted}"`;
-    const [program, ...args] = [...before, 'env', 'DEBIAN_FRONTEND=noninteractive', apt, '-qq'];
+    const [program, ...args] = [...before, 'env', 'DEBIAN_FRONTEND=noninteractive', apt, '-qq', '-o=Dpkg::Use-Pty=0'];
     step(program, [...args, 'update']);
     return step(program, [...args, 'install', '-y', '--no-install-recommends', wanted]);
   },
