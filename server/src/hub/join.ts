@@ -4,7 +4,7 @@ import { partsOf } from '../topics/position.ts';
 import type { Channel } from './channel.ts';
 import { eventItem, type RawItem } from './frame.ts';
 import type { Hub } from './hub.ts';
-import { degradedJson, resetJson, resumedJson, snapshotJson } from './items.ts';
+import { degradedJson, resetJson, restoredJson, resumedJson, snapshotJson } from './items.ts';
 
 /** One who wants to be brought to where the channel is, and then live. */
 export interface Joiner {
@@ -47,13 +47,21 @@ export async function join(joiner: Joiner, options: JoinOptions): Promise<void> 
   } else {
     position = await resume(joiner, options, options.position);
   }
-  if (channel.degraded) await joiner.emit({ id: hub.itemId(position), json: degradedJson });
+  let told = channel.degraded;
+  if (told) await joiner.emit({ id: hub.itemId(position), json: degradedJson });
+  // The state may have changed on the way: one who joins without a word would never hear the other half of it.
+  const attach = (): void => {
+    if (told !== channel.degraded) {
+      void joiner.emit({ id: hub.itemId(position), json: told ? restoredJson : degradedJson });
+    }
+    joiner.attach();
+  };
 
   while (!joiner.signal.aborted) {
     const delivered = channel.since(position);
     if (delivered?.length === 0) {
       if (channel.ended) await endFor(joiner, channel);
-      else joiner.attach();
+      else attach();
       return;
     }
     if (delivered !== undefined) {
@@ -64,12 +72,13 @@ export async function join(joiner: Joiner, options: JoinOptions): Promise<void> 
     if (joiner.signal.aborted) return;
     if (!page.proven) {
       position = await reset(joiner, options, page.reason);
+      told = false;
     } else if (page.entries.length > 0) {
       position = await emitAll(joiner, page.entries, position);
     } else if (page.closed || channel.ended) {
       await endFor(joiner, channel);
       return;
-    } else if (await joinAt(joiner, options, position)) {
+    } else if (await joinAt({ signal: joiner.signal, attach }, options, position)) {
       return;
     }
   }
@@ -130,7 +139,11 @@ async function endFor(joiner: Joiner, channel: Channel): Promise<void> {
  * The reader is at the log's end and the channel is not there yet: it joins when the channel arrives. A channel that does
  * not arrive has missed something and looks for it.
  */
-function joinAt(joiner: Joiner, options: JoinOptions, position: string): Promise<boolean> {
+function joinAt(
+  joiner: Pick<Joiner, 'signal' | 'attach'>,
+  options: JoinOptions,
+  position: string,
+): Promise<boolean> {
   const { channel } = options;
   return new Promise((resolve) => {
     const finish = (joined: boolean): void => {

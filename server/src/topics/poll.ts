@@ -1,6 +1,7 @@
 import type { PollAnswer, PollInput, Principal, TopicItem } from '@usher/contracts';
 import type { RawItem } from '../hub/frame.ts';
 import type { Hub } from '../hub/hub.ts';
+import { degradedJson } from '../hub/items.ts';
 import { join } from '../hub/join.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Authorize } from './authorize.ts';
@@ -75,7 +76,9 @@ export function createPoll(options: PollOptions): Poll {
           load: options.load(input.topic),
         },
       ).catch(refuseAway);
-      if (items.length === 0 && detach !== undefined && !ended && input.waitMs > 0 && !full.signal.aborted) {
+      // That Redis is away is no news to one who comes back: answering at once would make it ask without end.
+      const isQuiet = items.length === 0 || (items.length === 1 && items[0]?.json === degradedJson);
+      if (isQuiet && detach !== undefined && !ended && input.waitMs > 0 && !full.signal.aborted) {
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, input.waitMs);
           wake = () => {
