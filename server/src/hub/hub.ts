@@ -29,6 +29,8 @@ export interface HubOptions {
   readonly tailCheckMs?: number;
   /** Redis may be away for this long before subscribers are told. @default 250 */
   readonly degradedAfterMs?: number;
+  /** Test only [channel.ts]. @default true */
+  readonly checkGaps?: boolean;
   readonly now?: () => number;
   readonly random?: () => number;
 }
@@ -102,6 +104,7 @@ export function createHub(options: HubOptions): Hub {
       },
       load: options.load(topic),
       now,
+      checkGaps: options.checkGaps ?? true,
       observe: {
         delivered: (frames) => metrics.eventsDelivered.inc(frames),
         latency: (seconds) => metrics.deliverySeconds.observe(seconds),

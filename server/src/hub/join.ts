@@ -139,11 +139,7 @@ async function endFor(joiner: Joiner, channel: Channel): Promise<void> {
  * The reader is at the log's end and the channel is not there yet: it joins when the channel arrives. A channel that does
  * not arrive has missed something and looks for it.
  */
-function joinAt(
-  joiner: Pick<Joiner, 'signal' | 'attach'>,
-  options: JoinOptions,
-  position: string,
-): Promise<boolean> {
+function joinAt(joiner: Pick<Joiner, 'signal' | 'attach'>, options: JoinOptions, position: string): Promise<boolean> {
   const { channel } = options;
   return new Promise((resolve) => {
     const finish = (joined: boolean): void => {
