@@ -137,6 +137,7 @@ export async function runAudit(
       redis,
       log,
       crowd,
+      findings,
       bulk: { topic: bulk, publisher: publisherOf('bulk') },
       random: random.fork('faults'),
       signal,

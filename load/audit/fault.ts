@@ -1,5 +1,6 @@
 import type { Redis } from '../../test/harness/redis.ts';
 import type { Crowd } from './crowd.ts';
+import type { Findings } from './finding.ts';
 import type { Fleet } from './fleet.ts';
 import type { LogReader } from './log-reader.ts';
 import type { Publisher } from './publisher.ts';
@@ -34,6 +35,7 @@ export interface FaultContext {
   readonly log: LogReader;
   readonly crowd: Crowd;
   readonly bulk: { readonly topic: string; readonly publisher: Publisher };
+  readonly findings: Findings;
   readonly random: Random;
   readonly signal: AbortSignal;
 }

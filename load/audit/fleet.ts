@@ -15,8 +15,8 @@ export interface Instance {
   readonly isUp: boolean;
   /** SIGKILL. */
   kill(): Promise<void>;
-  /** SIGTERM, and the wait until it has left. */
-  leave(): Promise<void>;
+  /** SIGTERM, and the wait until it has left; gives the exit code, `null` where it had to be killed. */
+  leave(): Promise<number | null>;
   start(): Promise<void>;
   freeze(): void;
   thaw(): void;
@@ -86,8 +86,11 @@ export async function startFleet({ size, redisPort, env }: FleetOptions): Promis
       },
       async leave() {
         isUp = false;
-        await server?.stop({ timeoutMs: leaveTimeoutMs });
+        const left = server;
+        const exitCode = await left?.stop({ timeoutMs: leaveTimeoutMs }).catch(() => null);
+        await left?.kill();
         bury();
+        return exitCode ?? null;
       },
       freeze: () => server?.freeze(),
       thaw: () => server?.thaw(),

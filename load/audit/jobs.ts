@@ -78,8 +78,13 @@ export async function runJobs(options: JobsOptions): Promise<void> {
     while (performance.now() < deadline && !signal.aborted && readings.some(({ ended }) => !ended)) {
       await pause(100, signal);
     }
-    // What the readers know may not have been read from the log yet.
-    await log.readAll().catch(() => {});
+    // What the readers know may not have been read from the log yet, and Redis may be away.
+    const isRead = () =>
+      log.readAll().then(
+        () => true,
+        () => false,
+      );
+    while (!signal.aborted && !(await isRead())) await pause(100, signal);
   };
 
   await Promise.all(Array.from({ length: slots }, (_, slot) => run(slot)));

@@ -17,7 +17,7 @@ interface Segment {
   /** Key of the state told at the beginning, where the topic's events bring one. */
   readonly stateKey: string | undefined;
   /** Told from memory, with what an instance happened to know. */
-  readonly degraded: boolean;
+  degraded: boolean;
 }
 
 /** Ranges of missing events that are remembered, to tell an event that comes late from one that comes twice. */
@@ -72,6 +72,11 @@ export class Reading {
     this.#isDegraded = false;
   }
 
+  /** It was told that Redis is away, and not yet that it is back. */
+  get isDegraded(): boolean {
+    return this.#isDegraded;
+  }
+
   get position(): string | undefined {
     return this.lastEventId === undefined ? undefined : bare(this.lastEventId);
   }
@@ -108,6 +113,7 @@ export class Reading {
       case 'degraded':
         this.degraded += 1;
         this.#isDegraded = true;
+        if (this.#segment?.count === 0) this.#segment.degraded = true;
         break;
       case 'restored':
         this.restored += 1;
@@ -186,6 +192,7 @@ export class Reading {
     const position = bare(id);
     const key = keyOf(item.state);
     this.#open(beginning, position, key === '' ? undefined : key);
+    this.#isDegraded = false;
     this.#ms = msOf(position);
     this.#seq = seqOf(position);
     this.#missing.length = 0;

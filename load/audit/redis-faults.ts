@@ -43,11 +43,11 @@ export const rollBackRedis: Fault = async (context) => {
   await redis.command('SAVE');
   await pause(ms, signal);
   await photograph(context);
-  const [, directory = ''] = (await redis.command('CONFIG', 'GET', 'dir')) as string[];
+  const { dir } = (await redis.command('CONFIG', 'GET', 'dir')) as { readonly dir: string };
   // Nobody may write to the empty one that comes first: what is promised there would be gone a moment later.
   for (const instance of fleet.instances) instance.redis.cut();
   await redis.kill();
-  await rm(join(directory, 'appendonlydir'), { recursive: true, force: true });
+  await rm(join(dir, 'appendonlydir'), { recursive: true, force: true });
   await redis.start();
   await redis.command('DEBUG', 'RELOAD', 'NOSAVE');
   await redis.command('BGREWRITEAOF');

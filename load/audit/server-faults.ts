@@ -19,7 +19,11 @@ export const killServer: Fault = async (context) => {
 
 export const endServer: Fault = async (context) => {
   const instance = victim(context);
-  await instance.leave();
+  const exitCode = await instance.leave();
+  if (exitCode !== 0) {
+    const detail = exitCode === null ? 'did not leave' : `left with exit code ${exitCode}`;
+    context.findings.add('protocol', { topic: 'SIGTERM', who: instance.name }, detail);
+  }
   return { note: `SIGTERM of ${instance.name}`, ...(await away(context, instance)) };
 };
 

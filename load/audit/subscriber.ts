@@ -24,7 +24,7 @@ export interface SubscriberOptions {
 /** A reader that follows topics over a WebSocket of its own. */
 export interface Subscriber {
   readonly readings: ReadonlySet<Reading>;
-  /** Every reading has had its first word on the connection there is. */
+  /** Every reading has had its first word on the connection there is, and none is told that Redis is away. */
   readonly isLive: boolean;
   readonly connects: number;
   follow(reading: Reading): void;
@@ -218,7 +218,7 @@ export function startSubscriber(options: SubscriberOptions): Subscriber {
       return new Set(readings.keys());
     },
     get isLive() {
-      return [...readings.values()].every(({ isLive, reading }) => isLive || reading.ended);
+      return [...readings.values()].every(({ isLive, reading }) => reading.ended || (isLive && !reading.isDegraded));
     },
     get connects() {
       return connects;
