@@ -83,6 +83,9 @@ export interface UsherServer extends AsyncDisposable {
 const envelopeBytes = 65_536;
 const minBodyBytes = 1_048_576;
 
+/** How long the last answers and closing handshakes of a drain may take. */
+const lastWordsMs = 250;
+
 /** Wires the service together and starts it: the one place that knows which twin of each port is used. */
 export async function startServer(options: ServerOptions): Promise<UsherServer> {
   const { config } = options;

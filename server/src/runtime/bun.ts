@@ -7,7 +7,9 @@ function listen(options: ListenOptions): Listener {
   const server = Bun.serve<SocketHandlers>({
     hostname: options.host,
     port: options.port,
-    maxRequestBodySize: options.maxBodyBytes,
+    // Bodies are bounded where they are read, which answers with a code; Bun's own 413 is bare, and what is not read it
+    // holds back at the sender.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     // Long polls are quiet for up to 25 s; Bun's 10 s would cut them.
     idleTimeout: 60,
     async fetch(request, self) {

@@ -26,6 +26,7 @@ function listen(options: ListenOptions): Listener {
     const handlers = answer.upgrade;
     try {
       const { socket: ws, response } = deno.upgradeWebSocket(request, { idleTimeout: 0 });
+      for (const [name, value] of Object.entries(answer.headers)) response.headers.set(name, value);
       ws.binaryType = 'arraybuffer';
       const socket = new DenoSocket(ws, groups, options.backpressureLimitBytes, handlers);
       ws.onopen = () => {

@@ -36,7 +36,6 @@ export interface ListenOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
-  readonly maxBodyBytes: number;
   /** Frames above this are cut by the runtime itself. */
   readonly maxFrameBytes: number;
   /** A socket with more unwritten bytes is closed, never skipped. */

@@ -1,7 +1,7 @@
-import { getErrorShape } from '@trpc/server';
-import { type Code, codes, type Principal, UsherError, usherRouter } from '@usher/contracts';
+import { type Code, codes, type Principal, UsherError } from '@usher/contracts';
 import type { RuntimeSocket, SocketHandlers } from '../runtime/runtime.ts';
 import type { SubscriberSocket } from '../topics/subscribe.ts';
+import { errorShape } from './error-shape.ts';
 
 export interface ConnectionLimits {
   readonly maxFrameBytes: number;
@@ -60,12 +60,15 @@ export class Connection implements SocketHandlers, SubscriberSocket {
   /** Since when there are unwritten bytes and none of them goes. */
   stuckSince = 0;
   movedAt = 0;
+  /** When it was told to go, by the host's clock; 0 while it may stay. */
+  endedAt = 0;
 
   readonly #host: ConnectionHost;
   #socket: RuntimeSocket | null = null;
   #message: Listener | null = null;
   #close: Listener[] = [];
   #refused: Code | null = null;
+  #ended: Code | null = null;
   #held: (() => void)[] = [];
   #subscriptions = 0;
   #parkedFrames = 0;
@@ -91,9 +94,13 @@ export class Connection implements SocketHandlers, SubscriberSocket {
   // Towards the runtime.
 
   open(socket: RuntimeSocket): void {
+    // Given up, since the upgrade took too long.
+    if (this.readyState === over) return socket.terminate();
     this.#socket = socket;
     this.#host.opened(this);
-    this.#host.serve(this);
+    // Revoked or evicted while the upgrade was under way.
+    if (this.#ended !== null) this.#sendClose(this.#ended);
+    else this.#host.serve(this);
   }
 
   message(data: string | Uint8Array): void {
@@ -165,7 +172,14 @@ export class Connection implements SocketHandlers, SubscriberSocket {
   }
 
   terminate(): void {
+    this.#leave();
     this.#socket?.terminate();
+  }
+
+  /** Lets go of a socket whose other end does not answer the close: Deno waits for it without end. */
+  abandon(): void {
+    this.#socket?.terminate();
+    this.close(1006);
   }
 
   // Towards topics.
@@ -226,22 +240,25 @@ export class Connection implements SocketHandlers, SubscriberSocket {
   }
 
   complain(error: UsherError): void {
-    const shape = getErrorShape({
-      config: usherRouter._def._config,
-      error,
-      type: 'unknown',
-      path: undefined,
-      input: undefined,
-      ctx: { traceId: this.request.traceId } as never,
-    });
-    this.send(JSON.stringify({ id: null, error: shape }));
+    this.send(JSON.stringify({ id: null, error: errorShape(error, this.request.traceId) }));
   }
 
   /** Closes at once, with the table's code. */
   end(code: Code): void {
-    if (this.readyState === over) return;
-    this.readyState = closing;
+    if (this.readyState === over || this.#ended !== null) return;
+    this.#ended = code;
+    this.#leave();
+    this.#sendClose(code);
+  }
+
+  #sendClose(code: Code): void {
     this.#socket?.close(codes[code].close ?? 1008, code);
+  }
+
+  #leave(): void {
+    if (this.readyState !== open) return;
+    this.readyState = closing;
+    this.endedAt = this.#host.now();
   }
 
   /** Before there is a context, tRPC's error formatter knows no trace id: it is put into the error here. */

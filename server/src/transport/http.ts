@@ -6,7 +6,7 @@ import type { Metrics } from '../metrics/metrics.ts';
 import type { Peer, Upgrade } from '../runtime/runtime.ts';
 import { type BodyLimits, collect, readBody } from './body.ts';
 import { type CorsOptions, corsHeaders, preflight } from './cors.ts';
-import { httpStatusOf, refusal, retryAfterHeader } from './refusal.ts';
+import { refusal, retryAfterHeader, trpcRefusal, withTraceId } from './refusal.ts';
 import { traceIdOf } from './trace.ts';
 import type { RequestFacts, Upgrader } from './upgrade.ts';
 
@@ -40,6 +40,13 @@ const securityHeaders = {
 export function createHandle(options: HttpOptions): Handle {
   const { ports, metrics, log } = options;
 
+  const counted = (error: unknown, traceId: string): UsherError => {
+    const refused = toRefusal(error);
+    if (refused.reason === 'INTERNAL') log.error({ err: error, traceId }, 'A request failed');
+    metrics.refusals.labels(refused.reason).inc();
+    return refused;
+  };
+
   const issueTicket = async (facts: RequestFacts): Promise<Response> => {
     const { request, traceId } = facts;
     if (request.method !== 'POST') {
@@ -60,22 +67,32 @@ export function createHandle(options: HttpOptions): Handle {
 
   const trpc = async (facts: RequestFacts): Promise<Response> => {
     const { traceId } = facts;
+    let req: Request;
+    try {
+      req = await readBody(withUrl(facts), options.body);
+    } catch (error) {
+      return trpcRefusal(counted(error, traceId), traceId);
+    }
     let principal: Promise<Principal> | undefined;
-    return fetchRequestHandler({
+    let hasContext = false;
+    const response = await fetchRequestHandler({
       endpoint: '/trpc',
-      req: await readBody(withUrl(facts), options.body),
+      req,
       router: usherRouter,
       allowMethodOverride: true,
       maxBatchSize: options.maxBatchSize ?? 100,
-      createContext: () => ({
-        ports,
-        traceId,
-        socket: null,
-        authenticate: () => {
-          principal ??= options.authenticate(facts);
-          return principal;
-        },
-      }),
+      createContext: () => {
+        hasContext = true;
+        return {
+          ports,
+          traceId,
+          socket: null,
+          authenticate: () => {
+            principal ??= options.authenticate(facts);
+            return principal;
+          },
+        };
+      },
       responseMeta: ({ errors }) => {
         const [first] = errors;
         const retryAfterMs = first instanceof UsherError ? first.retryAfterMs : undefined;
@@ -87,6 +104,7 @@ export function createHandle(options: HttpOptions): Handle {
         log.error({ err: error.cause ?? error, path, traceId }, 'A call failed');
       },
     });
+    return hasContext ? response : withTraceId(response, traceId);
   };
 
   const showMetrics = async (facts: RequestFacts, peer: Peer): Promise<Response> => {
@@ -127,10 +145,7 @@ export function createHandle(options: HttpOptions): Handle {
       const answer = await route({ request, url, traceId, address }, peer);
       return answer instanceof Response ? withHeaders(answer, traceId, cors) : answer;
     } catch (error) {
-      const refused = toRefusal(error);
-      if (refused.reason === 'INTERNAL') log.error({ err: error, traceId }, 'A request failed');
-      metrics.refusals.labels(refused.reason).inc();
-      return withHeaders(refusal(refused, traceId, httpStatusOf(refused.reason)), traceId, cors);
+      return withHeaders(refusal(counted(error, traceId), traceId), traceId, cors);
     }
   };
 }

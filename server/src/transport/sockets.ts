@@ -11,6 +11,12 @@ export interface SocketsOptions {
   readonly writeTimeoutMs: number;
   readonly connectionParamsTimeoutMs: number;
   readonly maxUnauthenticatedSockets: number;
+  /** A socket whose other end has not answered the close by then is let go of. @default 5000 */
+  readonly closeTimeoutMs?: number;
+  /** An upgrade that has not become an open socket by then is given up. @default 10000 */
+  readonly openTimeoutMs?: number;
+  /** Upgrades under way. @default 10000 */
+  readonly maxHandshakes?: number;
   /** A client is asked to move this long before its right ends. @default 30000 */
   readonly renewBeforeMs?: number;
   /** How often every connection is looked at. @default 1000 */
@@ -22,7 +28,7 @@ export interface SocketsOptions {
 /** All connections of this instance, and the one timer that watches them. */
 export interface Sockets {
   readonly all: ReadonlySet<Connection>;
-  /** @throws UsherError CONNECTION_LIMIT when too many have not said who they are */
+  /** @throws UsherError CONNECTION_LIMIT when too many are on their way, or have not said who they are */
   make(connectionId: string, request: UpgradeRequest): Connection;
   /** Told when a connection has gone. */
   onClosed(listener: () => void): void;
@@ -36,8 +42,13 @@ export function createSockets(options: SocketsOptions): Sockets {
   const now = options.now ?? Date.now;
   const random = options.random ?? Math.random;
   const renewBeforeMs = options.renewBeforeMs ?? 30_000;
+  const closeTimeoutMs = options.closeTimeoutMs ?? 5_000;
+  const openTimeoutMs = options.openTimeoutMs ?? 10_000;
+  const maxHandshakes = options.maxHandshakes ?? 10_000;
   const { metrics } = options;
   const all = new Set<Connection>();
+  /** Not open yet; Deno tells nothing of a client that leaves during its upgrade, whose place would be taken for ever. */
+  const opening = new Set<Connection>();
   const asked = new WeakSet<Connection>();
   const closedListeners = new Set<() => void>();
   /** Sockets that announced parameters and have not sent them. */
@@ -49,11 +60,13 @@ export function createSockets(options: SocketsOptions): Sockets {
     random,
     serve: options.serve,
     opened(connection) {
+      opening.delete(connection);
       all.add(connection);
       metrics.connections.set(all.size);
     },
     closed(connection, code) {
       strangers.delete(connection);
+      opening.delete(connection);
       if (!all.delete(connection)) return;
       metrics.connections.set(all.size);
       metrics.connectionsClosed.labels(String(code)).inc();
@@ -100,8 +113,12 @@ export function createSockets(options: SocketsOptions): Sockets {
   const sweep = setInterval(() => {
     const at = now();
     for (const connection of strangers) if (connection.principal !== null) strangers.delete(connection);
+    for (const connection of opening) if (at - connection.since >= openTimeoutMs) connection.close(1006);
     for (const connection of all) {
-      if (!connection.isOpen) continue;
+      if (!connection.isOpen) {
+        if (at - connection.endedAt >= closeTimeoutMs) connection.abandon();
+        continue;
+      }
       heartbeat(connection, at);
       watchWrites(connection, at);
       watchRight(connection, at);
@@ -111,6 +128,9 @@ export function createSockets(options: SocketsOptions): Sockets {
   return {
     all,
     make(connectionId, request) {
+      if (opening.size >= maxHandshakes) {
+        throw new UsherError('CONNECTION_LIMIT', { message: 'Too many upgrades are under way', retryAfterMs: 1_000 });
+      }
       const connection = new Connection(connectionId, request, host);
       if (request.awaitsParams) {
         for (const stranger of strangers) if (stranger.principal !== null) strangers.delete(stranger);
@@ -122,6 +142,7 @@ export function createSockets(options: SocketsOptions): Sockets {
         }
         strangers.add(connection);
       }
+      opening.add(connection);
       return connection;
     },
     onClosed(listener) {

@@ -45,6 +45,13 @@ type Right =
 
 const maxUrlLength = 4_096;
 
+/** What RFC 6455, section 4.2.1, asks of a handshake besides `Upgrade`: 16 bytes of key, and the one version there is. */
+const isHandshake = ({ method, headers }: Request): boolean =>
+  method === 'GET' &&
+  headers.get('sec-websocket-version') === '13' &&
+  /^[A-Za-z\d+/]{22}==$/.test(headers.get('sec-websocket-key') ?? '') &&
+  /(^|[\s,])upgrade($|[\s,])/i.test(headers.get('connection') ?? '');
+
 export function createUpgrader(options: UpgradeOptions): Upgrader {
   const { sockets, tickets } = options;
   const rights = new WeakMap<Connection, Right>();
@@ -77,6 +84,8 @@ export function createUpgrader(options: UpgradeOptions): Upgrader {
     async take(facts) {
       const { request, url, traceId, address } = facts;
       if (!(upgradePaths as readonly string[]).includes(url.pathname)) throw new UsherError('WRONG_PATH');
+      // Before a ticket is consumed: the runtimes differ in what they refuse, and none says it in our words.
+      if (!isHandshake(request)) throw new UsherError('BAD_REQUEST', { message: 'Wanted a WebSocket handshake' });
       const retryAfterMs = options.drainingForMs();
       if (retryAfterMs !== null) throw new UsherError('DRAINING', { retryAfterMs });
       if (request.url.length > maxUrlLength) throw new UsherError('BAD_REQUEST', { message: 'The url is too long' });
