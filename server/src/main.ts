@@ -1,55 +1,30 @@
+import { constants } from 'node:os';
 import process from 'node:process';
-import { pathToFileURL } from 'node:url';
-import type { TopicDefinition } from '@usher/contracts';
-import { readConfig } from './config/config.ts';
-import { createLog, flushLog } from './log.ts';
-import { startServer } from './server.ts';
+import type { Departure } from './boot.ts';
 
-/** EX_CONFIG of sysexits.h: nothing but another configuration helps. */
-const wrongConfiguration = 78;
+// The whole program is loaded by the import below, which takes a while. Signals come first: process 1 of a container
+// that has no handler yet ignores them, and is killed a grace period later.
+let departure: Departure | null = null;
+let toldAt: number | null = null;
 
-const read = readConfig(process.env);
-if (!read.ok) {
-  for (const { variable, message } of read.faults) process.stderr.write(`${variable}: ${message}\n`);
-  process.exit(wrongConfiguration);
-}
-const { config } = read;
-const log = createLog({ level: config.logLevel });
+/** One Ctrl-C comes twice: from the terminal, and from the program that started this one. */
+const sameSignalMs = 100;
 
-let topics: readonly TopicDefinition[] = [];
-if (config.topicsModule !== null) {
-  try {
-    const module = (await import(pathToFileURL(config.topicsModule).href)) as { default?: unknown };
-    if (!Array.isArray(module.default)) throw new TypeError('Wanted an array of topic definitions as default export');
-    topics = module.default as readonly TopicDefinition[];
-  } catch (error) {
-    process.stderr.write(`TOPICS_MODULE: ${error instanceof Error ? error.message : String(error)}\n`);
-    process.exit(wrongConfiguration);
+async function leave(signal: 'SIGTERM' | 'SIGINT'): Promise<void> {
+  const at = performance.now();
+  if (toldAt === null) {
+    toldAt = at;
+    // Before anybody was served there is nobody to wait for.
+    await departure?.leave(signal);
+    process.exit(0);
+  } else if (at - toldAt > sameSignalMs) {
+    await departure?.cutShort(signal);
+    process.exit(128 + constants.signals[signal]);
   }
 }
 
-process.on('unhandledRejection', (error) => log.error({ err: error }, 'A promise was left alone'));
-for (const warning of config.warnings) log.warn(warning);
-
-const server = await startServer({ config, log, topics }).catch(async (error: unknown) => {
-  log.fatal({ err: error }, 'The server could not start');
-  await flushLog(log);
-  process.exit(1);
-});
-
-let leaving = false;
-const leave = async (signal: string): Promise<void> => {
-  if (leaving) return;
-  leaving = true;
-  log.info({ signal }, 'leaving');
-  await server.drain();
-  await server.close();
-  log.info('left');
-  await flushLog(log);
-  process.exit(0);
-};
 process.on('SIGTERM', () => void leave('SIGTERM'));
 process.on('SIGINT', () => void leave('SIGINT'));
 
-log.info({ url: server.url, instanceId: server.instanceId }, 'listening');
-if (config.authDisabled) log.info(`Watch a live event arrive: bun run demo ${server.url}`);
+const { boot } = await import('./boot.ts');
+departure = await boot();

@@ -7,11 +7,12 @@ import { createOriginPolicy } from './auth/origin.ts';
 import { principalOf } from './auth/verdict.ts';
 import type { Config } from './config/config.ts';
 import { createConnectionRegistry } from './connections/registry.ts';
-import { drain } from './drain.ts';
+import { drain, drainPlan } from './drain.ts';
 import { createDeliveryProbe } from './health/delivery-probe.ts';
 import { watchEventLoop } from './health/event-loop.ts';
 import { createHealth } from './health/health.ts';
 import { type Availability, createHub } from './hub/hub.ts';
+import { createLeaving } from './leaving.ts';
 import { createLeasedRate } from './limits/leased-rate.ts';
 import { createMemoryRateLimiter } from './limits/memory.ts';
 import { refuseUnless } from './limits/rate.ts';
@@ -39,6 +40,7 @@ import { createRedisLog } from './topics/redis.ts';
 import { createSubscribe } from './topics/subscribe.ts';
 import { createTopics } from './topics/topics.ts';
 import { createHandle } from './transport/http.ts';
+import { createInFlight } from './transport/in-flight.ts';
 import { createServe } from './transport/serve.ts';
 import { createSockets } from './transport/sockets.ts';
 import { createUpgrader, type RequestFacts } from './transport/upgrade.ts';
@@ -57,6 +59,8 @@ export interface ServerOptions {
   readonly stores?: ServerStores;
   /** Sees each request first; may wait, and may refuse by throwing a `UsherError`. */
   readonly intercept?: (request: Request) => void | Promise<void>;
+  /** Test only: `false` delivers without proof of continuity. @default true */
+  readonly checkGaps?: boolean;
 }
 
 /** What a server keeps outside itself. */
@@ -90,9 +94,10 @@ const lastWordsMs = 250;
 export async function startServer(options: ServerOptions): Promise<UsherServer> {
   const { config } = options;
   const instanceId = randomUUID();
-  const log = options.log ?? createLog({ level: config.logLevel, fields: { instanceId } });
+  const log = (options.log ?? createLog({ level: config.logLevel })).child({ instanceId });
   const runtime = await currentRuntime();
   const metrics = createMetrics(version, runtime.name);
+  const leaving = createLeaving();
   const closers: (() => unknown)[] = [];
   const onClose = <T>(value: T, close: (value: T) => unknown): T => {
     closers.unshift(() => close(value));
@@ -168,6 +173,7 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
       metrics,
       logger: log,
       load,
+      checkGaps: options.checkGaps ?? true,
       limits: {
         pageEvents: 64,
         pageBytes: 262_144,
@@ -210,17 +216,25 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
       maxReplayEvents: config.maxReplayEvents,
       load,
     }),
-    poll: createPoll({ hub, authorize, definitions, metrics, maxReplayEvents: config.maxReplayEvents, load }),
+    poll: createPoll({
+      hub,
+      authorize,
+      definitions,
+      metrics,
+      maxReplayEvents: config.maxReplayEvents,
+      load,
+      leaving,
+      leavingSpreadMs: drainPlan(config.drainTimeoutMs).askFromMs,
+    }),
   });
 
-  let drainingSince: number | null = null;
   const health = createHealth({
     version,
     checks: {
       redis: () =>
         redis ? { ok: redis.state === 'ready', mode: 'redis' } : { ok: availability.available, mode: 'memory' },
       delivery: () => (probe ? { ok: probe.ok, ageMs: probe.ageMs } : { ok: true, mode: 'memory' }),
-      draining: () => ({ ok: drainingSince === null }),
+      draining: () => ({ ok: leaving.since === null }),
       eventLoop: () => ({ ok: eventLoop.lagMs < 5_000, lagMs: Math.round(eventLoop.lagMs) }),
     },
   });
@@ -284,28 +298,30 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
       );
       return () => void lease.release();
     },
-    drainingForMs: () => (drainingSince === null ? null : 1_000),
+    drainingForMs: () => (leaving.since === null ? null : 1_000),
   });
   const serve = createServe({ ports, log, authenticate: upgrader.finish });
 
+  const inFlight = createInFlight({ isLeaving: () => leaving.since !== null });
   const listener = runtime.listen({
     host: config.host,
     port: config.port,
-    maxBodyBytes: maxBodyBytes * 2,
     maxFrameBytes: maxBodyBytes * 2,
     backpressureLimitBytes: config.backpressureLimitBytes,
-    handle: createHandle({
-      ports,
-      upgrader,
-      authenticate,
-      body: { maxBodyBytes, bodyTimeoutMs: 10_000 },
-      cors: { isAllowedOrigin, credentials: config.jwtCookie !== null },
-      metrics,
-      metricsToken: config.metricsToken?.reveal() ?? null,
-      trustProxy: config.trustProxy,
-      intercept: options.intercept ?? (() => {}),
-      log,
-    }),
+    handle: inFlight.wrap(
+      createHandle({
+        ports,
+        upgrader,
+        authenticate,
+        body: { maxBodyBytes, bodyTimeoutMs: 10_000 },
+        cors: { isAllowedOrigin, credentials: config.jwtCookie !== null },
+        metrics,
+        metricsToken: config.metricsToken?.reveal() ?? null,
+        trustProxy: config.trustProxy,
+        intercept: options.intercept ?? (() => {}),
+        log,
+      }),
+    ),
   });
   publish = listener.publish;
   const gauges = setInterval(() => {
@@ -335,8 +351,10 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
     topics: publisherFor(async () => {}),
     ports,
     async drain() {
-      drainingSince ??= Date.now();
-      await drain({ sockets, log, timeoutMs: config.drainTimeoutMs });
+      leaving.begin();
+      await drain({ sockets, inFlight, log, timeoutMs: config.drainTimeoutMs });
+      // No new connections; answers on their way get a moment to be written.
+      await Promise.race([listener.stop(false), new Promise((resolve) => setTimeout(resolve, lastWordsMs))]);
     },
     close,
     [Symbol.asyncDispose]: close,

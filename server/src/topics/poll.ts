@@ -3,6 +3,7 @@ import type { RawItem } from '../hub/frame.ts';
 import type { Hub } from '../hub/hub.ts';
 import { degradedJson } from '../hub/items.ts';
 import { join } from '../hub/join.ts';
+import type { Leaving } from '../leaving.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Authorize } from './authorize.ts';
 import { refuseAway } from './away.ts';
@@ -18,6 +19,12 @@ export interface PollOptions {
   /** An answer takes no further item past this many bytes. @default 1048576 */
   readonly maxAnswerBytes?: number;
   readonly load: (topic: string) => (() => Promise<string | null>) | undefined;
+  /** While this instance leaves no poll is held: those that wait are answered with what there is. */
+  readonly leaving?: Pick<Leaving, 'since' | 'onBegin'>;
+  /** They are answered over this time, in ms, and not all at once: each is asked again elsewhere. @default 2500 */
+  readonly leavingSpreadMs?: number;
+  /** @default Math.random */
+  readonly random?: () => number;
 }
 
 export type Poll = (principal: Principal, input: PollInput, signal: AbortSignal | undefined) => Promise<PollAnswer>;
@@ -26,6 +33,8 @@ export type Poll = (principal: Principal, input: PollInput, signal: AbortSignal 
 export function createPoll(options: PollOptions): Poll {
   const { hub, definitions, authorize, metrics } = options;
   const maxAnswerBytes = options.maxAnswerBytes ?? 1_048_576;
+  const { leaving, leavingSpreadMs = 2_500, random = Math.random } = options;
+  const isLeaving = (): boolean => leaving !== undefined && leaving.since !== null;
 
   return async (principal, input, signal) => {
     const resolved = definitions.resolve(input.topic);
@@ -78,11 +87,15 @@ export function createPoll(options: PollOptions): Poll {
       ).catch(refuseAway);
       // That Redis is away is no news to one who comes back: answering at once would make it ask without end.
       const isQuiet = items.length === 0 || (items.length === 1 && items[0]?.json === degradedJson);
-      if (isQuiet && detach !== undefined && !ended && input.waitMs > 0 && !full.signal.aborted) {
+      if (isQuiet && detach !== undefined && !ended && input.waitMs > 0 && !full.signal.aborted && !isLeaving()) {
         await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, input.waitMs);
+          const timers = [setTimeout(() => wake(), input.waitMs)];
+          const forget = leaving?.onBegin(() => {
+            timers.push(setTimeout(() => wake(), leavingSpreadMs * random()));
+          });
           wake = () => {
-            clearTimeout(timer);
+            for (const timer of timers) clearTimeout(timer);
+            forget?.();
             resolve();
           };
         });

@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch';
 import { badRequest, describeError, type Principal, UsherError, type UsherPorts, usherRouter } from '@usher/contracts';
 import type { Logger } from 'pino';
+import { healthAnswer, isHealthPath } from '../health/answer.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Peer, Upgrade } from '../runtime/runtime.ts';
 import { type BodyLimits, collect, readBody } from './body.ts';
@@ -120,11 +121,8 @@ export function createHandle(options: HttpOptions): Handle {
   const route = async (facts: RequestFacts, peer: Peer): Promise<Response | Upgrade> => {
     const { request, url } = facts;
     if (request.headers.get('upgrade')?.toLowerCase() === 'websocket') return options.upgrader.take(facts, peer);
-    if (url.pathname === '/healthz') return Response.json(ports.health.live());
-    if (url.pathname === '/readyz') {
-      const readiness = ports.health.ready();
-      return Response.json(readiness, { status: readiness.status === 'ok' ? 200 : 503 });
-    }
+    const health = healthAnswer(ports.health, url.pathname);
+    if (health !== null) return health;
     if (url.pathname === '/ws-ticket') return issueTicket(facts);
     if (url.pathname === '/metrics') return showMetrics(facts, peer);
     if (url.pathname.startsWith('/trpc/')) return trpc(facts);
@@ -139,7 +137,8 @@ export function createHandle(options: HttpOptions): Handle {
     try {
       const url = urlOf(request);
       cors = corsHeaders(request, url, options.cors);
-      if (request.method === 'OPTIONS') return preflight(cors);
+      const isPreflight = !isHealthPath(url.pathname) || request.headers.has('access-control-request-method');
+      if (request.method === 'OPTIONS' && isPreflight) return preflight(cors);
       await options.intercept(request);
       const address = (options.trustProxy && forwardedFor(request)) || peer.address;
       const answer = await route({ request, url, traceId, address }, peer);
