@@ -278,6 +278,22 @@ test('maxRetries closes without a fallback, and stays on polling with one', asyn
   }
 });
 
+test('a poll that works again brings the next probe forward', async () => {
+  const host = createFakeHost({ breaker: { failures: 3, openMs: 60_000 } });
+  host.respond(refusal(503, 'INTERNAL'));
+  host.start();
+  await host.clock.advance(5_000);
+  expect(host.connection.breaker).toBe('open');
+  host.connection.polls.healthy();
+  await host.clock.advance(5_000);
+  expect(host.requestsAtMs).toHaveLength(3);
+  host.connection.polls.failed();
+  host.connection.polls.healthy();
+  await host.clock.advance(250);
+  expect(host.requestsAtMs).toHaveLength(4);
+  expect(host.connection.breaker).toBe('open');
+});
+
 test('offline: no attempt is made; online: one soon, whatever the wait was', async () => {
   const host = await healthyHost();
   host.environment.become({ online: false });

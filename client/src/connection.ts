@@ -92,7 +92,8 @@ export function createConnection(options: ConnectionOptions): Connection {
   const tokens = createTokenSource(options.token, { clock, timeoutMs: tokenTimeoutMs, signal: closing.signal });
   const breaker = createBreaker(clock, random, options.breaker);
   const attempts = createPace({ random, ...backoff, clock, environment });
-  const polls = createPace({ random, ...backoff, clock, environment });
+  // A server that answers polls again is worth a try before the breaker's time is up.
+  const polls = createPace({ random, ...backoff, clock, environment, onRecovered: attempts.hurry });
   const tickets = createTicketSource(
     {
       url: endpoints.ticket,

@@ -8,6 +8,8 @@ const maxRetryAfterMs = 300_000;
 export interface PaceOptions extends BackoffOptions {
   readonly clock: Clock;
   readonly environment: Environment;
+  /** What failed before works again. */
+  readonly onRecovered?: () => void;
 }
 
 /** One budget of attempts against one thing that may fail, and the wait before the next. */
@@ -79,6 +81,7 @@ export function createPace(options: PaceOptions): Pace {
       if (waitMs > 0) notBefore = clock.now() + waitMs + random() * Math.min(waitMs, 1_000);
     },
     healthy() {
+      if (failures > 0) options.onRecovered?.();
       failures = 0;
     },
     hurry() {

@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test';
+import { expect, setDefaultTimeout, test } from 'bun:test';
 import { startProxy } from '../harness/proxy.ts';
 import { startRedis } from '../harness/redis.ts';
 import { startServer } from '../harness/server.ts';
@@ -14,6 +14,8 @@ import {
   startTraffic,
   witness,
 } from './scene.ts';
+
+setDefaultTimeout(60_000);
 
 const id = () => crypto.randomUUID().slice(0, 8);
 

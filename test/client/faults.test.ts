@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test';
+import { expect, setDefaultTimeout, test } from 'bun:test';
 import { freePort } from '../harness/port.ts';
 import { startProxy } from '../harness/proxy.ts';
 import { startRedis } from '../harness/redis.ts';
@@ -15,6 +15,8 @@ import {
   startTraffic,
   witness,
 } from './scene.ts';
+
+setDefaultTimeout(60_000);
 
 const id = () => crypto.randomUUID().slice(0, 8);
 
@@ -103,7 +105,7 @@ test('a Redis that comes and goes is told and survived, with no event lost', asy
   expect(log).toHaveLength(published);
   if (subscriber.resets.length === 0) expect(compare(log, subscriber.seen)).toEqual(clean);
   expect(subscriber.errors).toEqual([]);
-}, 60_000);
+});
 
 test('a proxy that accepts and says nothing is left for polling, and found out when it wakes', async () => {
   await using server = await startServer();
@@ -166,7 +168,7 @@ test('a proxy that cuts after n bytes, wherever that is, costs no event', async 
   await eventually(() => subscriber.seen.length >= published);
   expect([compare(await logOf(server, topic), subscriber.seen), subscriber.seen.length]).toEqual([clean, published]);
   expect(subscriber.resets).toEqual([]);
-}, 60_000);
+});
 
 test('a token that is refused is exchanged once and then the client closes, and asks for nothing more', async () => {
   await using server = await startServer();

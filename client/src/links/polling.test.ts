@@ -70,6 +70,16 @@ test('the position goes from the WebSocket to the polls and back', async () => {
   expect(sent).toHaveLength(4);
 });
 
+test('an answer without items moves the position too', async () => {
+  const { become, latest, subscribe, clock } = make();
+  become('polling');
+  subscribe({ topic: 'job:1', lastEventId: '1-1' });
+  await clock.advance(0);
+  answer(latest(), '1-9');
+  await clock.advance(250);
+  expect(latest().op.input).toMatchObject({ lastEventId: '1-9' });
+});
+
 test('what the WebSocket says after the polls took over is not heard', async () => {
   const { become, latest, subscribe, clock } = make();
   const { heard } = subscribe({ topic: 'job:1' });
