@@ -239,7 +239,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     const reason = error?.code ?? 'CLOSED';
     enter({ status: 'closed', reason, error: error ?? null });
     stopPatience();
-    if (error) logger.error('[WS] Closed', { code: error.code, traceId: error.traceId });
+    if (error) logger.warn('[WS] Closed', { code: error.code, traceId: error.traceId });
     tell('onClose', reason, error ?? null);
     live.clear();
   };

@@ -1,8 +1,10 @@
 import { expect, setDefaultTimeout, test } from 'bun:test';
+import { mutate } from '../harness/http.ts';
 import { freePort } from '../harness/port.ts';
 import { startProxy } from '../harness/proxy.ts';
 import { startRedis } from '../harness/redis.ts';
 import { startServer } from '../harness/server.ts';
+import { adminToken, mintToken } from '../harness/tokens.ts';
 import { eventually } from '../harness/wait.ts';
 import {
   begun,
@@ -189,7 +191,6 @@ test('a token that is refused is exchanged once and then the client closes, and 
 });
 
 test('a token without a session closes the client at once', async () => {
-  const { mintToken } = await import('../harness/tokens.ts');
   await using server = await startServer();
   let asked = 0;
   await using caller = startCaller({
@@ -206,8 +207,6 @@ test('a token without a session closes the client at once', async () => {
 });
 
 test('a session that is revoked comes back with another token, and without a gap', async () => {
-  const { adminToken, mintToken } = await import('../harness/tokens.ts');
-  const { mutate } = await import('../harness/http.ts');
   await using server = await startServer();
   let session = 0;
   await using caller = startCaller({

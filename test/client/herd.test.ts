@@ -50,6 +50,7 @@ test('500 clients that lose their server together do not come back together', as
 
   const bySecond = slices(tickets, lostAt, 1_000);
   const byTenth = slices(tickets, lostAt, 100).slice(0, 5);
+  // biome-ignore lint/suspicious/noConsole: the measured spread is what this test is for
   console.log(
     `attempts a second after the loss: ${bySecond.join(' ')}; the first five tenths: ${byTenth.join(' ')}; ` +
       `polls a second: ${slices(polls, lostAt, 1_000).join(' ')}; the server was back after ${Math.round(backAt - lostAt)} ms`,
