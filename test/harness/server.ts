@@ -5,6 +5,9 @@ import type { WaitOptions } from './wait.ts';
 
 const root = resolve(import.meta.dir, '../..');
 
+/** As deno.json and the Dockerfile grant them. */
+const denoPermissions = ['--allow-net', '--allow-env', '--allow-read', '--allow-sys'];
+
 /** One line of the server's log. */
 export interface LogLine {
   readonly level: string;
@@ -67,7 +70,7 @@ function launch({ env = {}, runtime = 'bun' }: ServerOptions): Child {
   const command: readonly [string, ...string[]] =
     runtime === 'bun'
       ? [process.execPath, 'server/src/main.ts']
-      : ['deno', 'run', '--allow-all', '--conditions=bun', 'server/src/main.ts'];
+      : ['deno', 'run', '--conditions=bun', ...denoPermissions, 'server/src/main.ts'];
   return spawnChild(command, {
     cwd: root,
     // HOME and PATH for Deno's cache and program; nothing else of the environment decides how a server behaves.
