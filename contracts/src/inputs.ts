@@ -9,11 +9,19 @@ const topic = z
 /** `<ms>-<seq>`, or an item's id `<ms>-<seq>~<unique>`. */
 const position = z.string().regex(/^\d{1,16}-\d{1,16}(~[\w.:-]{1,64})?$/, { error: 'Wanted a position' });
 
-const event = z.object({ name: z.string().min(1).max(128), data: z.unknown().default({}) });
-const idempotencyKey = z.string().min(1).max(limits.maxIdempotencyKeyLength);
-const owner = z.string().min(1).max(256);
+/** Half a surrogate pair would become another text in Redis. */
+const text = (maxLength: number) =>
+  z
+    .string()
+    .min(1)
+    .max(maxLength)
+    .refine((value) => !/\p{Cs}/u.test(value), { error: 'Wanted well-formed Unicode' });
+
+const event = z.object({ name: text(128), data: z.unknown().default({}) });
+const idempotencyKey = text(limits.maxIdempotencyKeyLength);
+const owner = text(256);
 const historyCount = z.int().min(0).max(limits.maxBatchEvents);
-const id = z.string().min(1).max(256);
+const id = text(256);
 
 export const topicInput = z.object({ topic });
 

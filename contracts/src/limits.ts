@@ -33,6 +33,8 @@ export const limits = Object.freeze({
   maxTopicNameLength: 64,
   maxTopicIdLength: 256,
   maxIdempotencyKeyLength: 128,
+  /** Levels of arrays and objects in a payload or a state. */
+  maxJsonDepth: 128,
 } as const);
 
 /** Paths on which an upgrade is taken; they are one place under three names. */

@@ -151,12 +151,22 @@ export interface UsherPorts {
   readonly health: HealthPort;
 }
 
+/** Something under way for a caller. */
+export interface Work {
+  /** Aborts when the caller has left, or, with a `UsherError`, when the right to it has ended. */
+  readonly signal: AbortSignal;
+  /** Gives its place back. */
+  end(): void;
+}
+
 /** The context of one HTTP request, or of one WebSocket connection. */
 export interface UsherContext {
   readonly ports: UsherPorts;
   readonly traceId: string;
   /** Tells who asks; asked only by procedures that need to know. @throws UsherError */
   readonly authenticate: () => Promise<Principal>;
+  /** Takes a place among what the caller has under way. Absent: nobody counts. @throws UsherError RATE_LIMITED */
+  readonly begin?: (principal: Principal, signal: AbortSignal | undefined) => Work;
   /** The connection's socket; `null` over HTTP. */
   readonly socket: unknown;
 }

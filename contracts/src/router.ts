@@ -71,7 +71,20 @@ export function describeError(error: TRPCError): ErrorDescription {
   return { reason: 'INTERNAL', message: 'Internal error', issues: undefined, retryAfterMs: undefined };
 }
 
-const signedIn = t.procedure.use(async ({ ctx, next }) => next({ ctx: { principal: await ctx.authenticate() } }));
+const signedIn = t.procedure.use(async ({ ctx, type, signal, next }) => {
+  const principal = await ctx.authenticate();
+  // A subscription's call is over when it has begun: what lasts is counted where it is served.
+  if (type === 'subscription') return next({ ctx: { principal, signal } });
+  const work = ctx.begin?.(principal, signal);
+  try {
+    const result = await next({ ctx: { principal, signal: work?.signal ?? signal } });
+    // A long poll may outlive the right to its answer.
+    if (type === 'query' && work?.signal.reason instanceof UsherError) throw work.signal.reason;
+    return result;
+  } finally {
+    work?.end();
+  }
+});
 
 const scoped = (scope: string) =>
   signedIn.use(({ ctx, next }) => {
@@ -116,15 +129,24 @@ export const usherRouter = t.router({
     close: publisher.input(closeInput).mutation(({ ctx, input }) => ctx.ports.topics.close(input)),
     state: signedIn.input(topicInput).query(({ ctx, input }) => ctx.ports.topics.state(ctx.principal, input)),
     history: signedIn.input(historyInput).query(({ ctx, input }) => ctx.ports.topics.history(ctx.principal, input)),
-    poll: signedIn
-      .input(pollInput)
-      .query(({ ctx, input, signal }) => ctx.ports.topics.poll(ctx.principal, input, signal)),
-    subscribe: subscriber.input(subscribeInput).subscription(({ ctx, input, signal }) =>
-      ctx.ports.topics.subscribe(ctx.principal, input, {
-        signal: signal ?? new AbortController().signal,
-        native: ctx.native,
-      }),
-    ),
+    poll: signedIn.input(pollInput).query(({ ctx, input }) => ctx.ports.topics.poll(ctx.principal, input, ctx.signal)),
+    subscribe: subscriber.input(subscribeInput).subscription(async function* ({
+      ctx,
+      input,
+      signal = new AbortController().signal,
+    }) {
+      // A socket bounds its subscriptions, and ends with its right, by itself.
+      const work = ctx.socket === null ? ctx.begin?.(ctx.principal, signal) : undefined;
+      try {
+        yield* ctx.ports.topics.subscribe(ctx.principal, input, {
+          signal: work?.signal ?? signal,
+          native: ctx.native,
+        });
+        if (work?.signal.reason instanceof UsherError) throw work.signal.reason;
+      } finally {
+        work?.end();
+      }
+    }),
   }),
   presence: t.router({
     list: signedIn.input(topicInput).query(({ ctx, input }) => ctx.ports.presence.list(ctx.principal, input)),

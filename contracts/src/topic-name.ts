@@ -2,8 +2,9 @@ import { limits } from './limits.ts';
 
 const namePattern = /^[a-z][a-z0-9_-]*$/;
 // Braces would break Redis Cluster's hash tag, `*` is the grant pattern's, control characters and spaces the frames'.
+// Halves of a surrogate pair all become the same character in Redis, and different topics one.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused here
-const idPattern = /^[^\s{}*\u0000-\u001f\u007f]+$/;
+const idPattern = /^[^\s{}*\u0000-\u001f\u007f\p{Cs}]+$/u;
 
 /** The two halves of a topic, `job:42` → `{ name: 'job', id: '42' }`. */
 export interface TopicName {

@@ -4,7 +4,7 @@ import type { Authenticator, AuthRequest } from './auth/authenticator.ts';
 import { createAuthenticator } from './auth/create-authenticator.ts';
 import type { AuthFailureHook } from './auth/on-auth-failure.ts';
 import { createOriginPolicy } from './auth/origin.ts';
-import { principalOf } from './auth/verdict.ts';
+import { type Granted, grantedOf } from './auth/verdict.ts';
 import type { Config } from './config/config.ts';
 import { createConnectionRegistry } from './connections/registry.ts';
 import { drain, drainPlan } from './drain.ts';
@@ -44,6 +44,7 @@ import { createInFlight } from './transport/in-flight.ts';
 import { createServe } from './transport/serve.ts';
 import { createSockets } from './transport/sockets.ts';
 import { createUpgrader, type RequestFacts } from './transport/upgrade.ts';
+import { createWorkCounter } from './transport/work.ts';
 import { version } from './version.ts';
 
 export interface ServerOptions {
@@ -254,18 +255,19 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
     authenticators: options.authenticators ?? [],
     onAuthFailure: options.onAuthFailure ?? null,
   });
-  const authenticate = async (facts: RequestFacts): Promise<Principal> => {
-    const result = await authenticator(authRequest(facts));
-    const principal = principalOf(result);
-    const issuedAt = (result.ok && result.issuedAt) || 0;
-    if (registry.revocations.isRevoked(principal, issuedAt)) throw new UsherError('SESSION_REVOKED');
-    return principal;
+  const isRevoked = registry.revocations.isRevoked;
+  const authenticate = async (facts: RequestFacts): Promise<Granted> => {
+    const granted = grantedOf(await authenticator(authRequest(facts)));
+    if (isRevoked(granted.principal, granted.issuedAt)) throw new UsherError('SESSION_REVOKED');
+    return granted;
   };
+  const work = onClose(createWorkCounter({ isRevoked }), (it) => it.close());
 
   const sockets = createSockets({
     limits: {
       maxFrameBytes: maxBodyBytes,
       maxSubscriptions: config.maxSubscriptionsPerConnection,
+      maxCallsInFlight: 1_000,
       paceBytes: Math.min(262_144, config.backpressureLimitBytes / 4),
       maxParkedFrames: 100,
       maxParkedBytes: maxBodyBytes,
@@ -287,7 +289,7 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
       const bearer = facts.request.headers.has('authorization');
       const cookie = config.jwtCookie !== null && facts.request.headers.has('cookie');
       if (!bearer && !cookie && !config.authDisabled) return null;
-      return authenticate(facts);
+      return (await authenticate(facts)).principal;
     },
     async admit(connection, principal) {
       const { connectionId, since } = connection;
@@ -313,6 +315,7 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
         ports,
         upgrader,
         authenticate,
+        work,
         body: { maxBodyBytes, bodyTimeoutMs: 10_000 },
         cors: { isAllowedOrigin, credentials: config.jwtCookie !== null },
         metrics,

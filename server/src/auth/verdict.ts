@@ -9,6 +9,13 @@ export interface RefusalDetails {
   readonly retryAfterMs?: number;
 }
 
+/** An admission, complete. */
+export interface Granted {
+  readonly principal: Principal;
+  /** In ms since 1970; 0 where nobody knows. */
+  readonly issuedAt: number;
+}
+
 /** `issuedAt`, in ms since 1970: a revocation of its user ends what is older. */
 export const admit = (principal: Principal, issuedAt?: number): AuthResult =>
   issuedAt === undefined ? { ok: true, principal } : { ok: true, principal, issuedAt };
@@ -21,9 +28,9 @@ export const refuse = (code: Code, details: RefusalDetails = {}): Refusal => ({
   ...details,
 });
 
-/** The principal of an admission. @throws UsherError with the refusal's code */
-export function principalOf(result: AuthResult): Principal {
-  if (result.ok) return result.principal;
+/** @throws UsherError with the refusal's code */
+export function grantedOf(result: AuthResult): Granted {
+  if (result.ok) return { principal: result.principal, issuedAt: result.issuedAt ?? 0 };
   const { code, message, retryAfterMs } = result;
   throw new UsherError(code, {
     ...(message !== undefined && { message }),

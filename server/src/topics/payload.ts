@@ -1,4 +1,4 @@
-import { badRequest, type Issue, UsherError } from '@usher/contracts';
+import { badRequest, type Issue, limits, UsherError } from '@usher/contracts';
 import type { z } from 'zod';
 import type { ResolvedTopic } from './definitions.ts';
 
@@ -10,6 +10,9 @@ export interface PayloadLimits {
 /** The JSON of a payload, checked once: everything behind it handles text. @throws UsherError BAD_REQUEST, PAYLOAD_TOO_LARGE */
 function toJson(value: unknown, path: string, maxBytes: number): string {
   let json: string | undefined;
+  if (isDeeperThan(limits.maxJsonDepth, value)) {
+    throw badRequest(path, `Wanted JSON of at most ${limits.maxJsonDepth} levels`);
+  }
   try {
     json = JSON.stringify(value);
   } catch (cause) {
@@ -25,6 +28,23 @@ function toJson(value: unknown, path: string, maxBytes: number): string {
     });
   }
   return json;
+}
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+/**
+ * What is nested so deeply that JSON.stringify comes near the end of the stack holds up Bun for a second and fails under
+ * Deno, at its publisher or at its readers. Each level is a set, so that a cycle comes to an end as well.
+ */
+function isDeeperThan(maxDepth: number, value: unknown): boolean {
+  let level: Iterable<object> = isObject(value) ? [value] : [];
+  for (let depth = 0; depth < maxDepth; depth += 1) {
+    const next = new Set<object>();
+    for (const parent of level) for (const child of Object.values(parent)) if (isObject(child)) next.add(child);
+    if (next.size === 0) return false;
+    level = next;
+  }
+  return true;
 }
 
 function parse(schema: z.ZodType, value: unknown, path: string): unknown {

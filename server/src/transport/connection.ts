@@ -1,11 +1,14 @@
-import { type Code, codes, type Principal, UsherError } from '@usher/contracts';
+import { type Code, codes, type Principal, UsherError, type Work } from '@usher/contracts';
 import type { RuntimeSocket, SocketHandlers } from '../runtime/runtime.ts';
 import type { SubscriberSocket } from '../topics/subscribe.ts';
 import { errorShape } from './error-shape.ts';
+import { tooMuch } from './work.ts';
 
 export interface ConnectionLimits {
   readonly maxFrameBytes: number;
   readonly maxSubscriptions: number;
+  /** Queries and mutations under way at once. */
+  readonly maxCallsInFlight: number;
   /** Above this many unwritten bytes a replay waits. */
   readonly paceBytes: number;
   /** Frames and bytes taken before the connection's context is there. */
@@ -71,6 +74,8 @@ export class Connection implements SocketHandlers, SubscriberSocket {
   #ended: Code | null = null;
   #held: (() => void)[] = [];
   #subscriptions = 0;
+  #calls = 0;
+  #gone: AbortController | null = null;
   #parkedFrames = 0;
   #parkedBytes = 0;
   #drained: { readonly promise: Promise<void>; readonly resolve: () => void } | null = null;
@@ -151,6 +156,8 @@ export class Connection implements SocketHandlers, SubscriberSocket {
     this.#message = null;
     this.#drained?.resolve();
     this.#drained = null;
+    // tRPC aborts subscriptions only: a long poll would go on for nobody.
+    this.#gone?.abort();
     this.release();
     this.#host.closed(this, code);
     this.#socket = null;
@@ -180,6 +187,20 @@ export class Connection implements SocketHandlers, SubscriberSocket {
   abandon(): void {
     this.#socket?.terminate();
     this.close(1006);
+  }
+
+  /** Counts one call. @throws UsherError RATE_LIMITED */
+  begin(): Work {
+    if (this.#calls >= this.#host.limits.maxCallsInFlight) throw tooMuch(this.#host.limits.maxCallsInFlight);
+    this.#calls += 1;
+    this.#gone ??= new AbortController();
+    if (this.readyState === over) this.#gone.abort();
+    return {
+      signal: this.#gone.signal,
+      end: () => {
+        this.#calls -= 1;
+      },
+    };
   }
 
   // Towards topics.

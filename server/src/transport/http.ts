@@ -1,7 +1,8 @@
 import { timingSafeEqual } from 'node:crypto';
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch';
-import { badRequest, describeError, type Principal, UsherError, type UsherPorts, usherRouter } from '@usher/contracts';
+import { badRequest, describeError, UsherError, type UsherPorts, usherRouter } from '@usher/contracts';
 import type { Logger } from 'pino';
+import type { Granted } from '../auth/verdict.ts';
 import { healthAnswer, isHealthPath } from '../health/answer.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Peer, Upgrade } from '../runtime/runtime.ts';
@@ -10,12 +11,14 @@ import { type CorsOptions, corsHeaders, preflight } from './cors.ts';
 import { refusal, retryAfterHeader, trpcRefusal, withTraceId } from './refusal.ts';
 import { traceIdOf } from './trace.ts';
 import type { RequestFacts, Upgrader } from './upgrade.ts';
+import type { WorkCounter } from './work.ts';
 
 export interface HttpOptions {
   readonly ports: UsherPorts;
   readonly upgrader: Upgrader;
   /** @throws UsherError */
-  readonly authenticate: (facts: RequestFacts) => Promise<Principal>;
+  readonly authenticate: (facts: RequestFacts) => Promise<Granted>;
+  readonly work: WorkCounter;
   readonly body: BodyLimits;
   readonly cors: CorsOptions;
   readonly metrics: Metrics;
@@ -53,7 +56,7 @@ export function createHandle(options: HttpOptions): Handle {
     if (request.method !== 'POST') {
       throw new UsherError('BAD_REQUEST', { message: `Wanted POST: current value is "${request.method}"` });
     }
-    const principal = await options.authenticate(facts);
+    const { principal } = await options.authenticate(facts);
     const text = new TextDecoder().decode(await collect(request, options.body)).trim();
     let input: unknown;
     try {
@@ -74,7 +77,8 @@ export function createHandle(options: HttpOptions): Handle {
     } catch (error) {
       return trpcRefusal(counted(error, traceId), traceId);
     }
-    let principal: Promise<Principal> | undefined;
+    let asked: Promise<Granted> | undefined;
+    let granted: Granted | undefined;
     let hasContext = false;
     const response = await fetchRequestHandler({
       endpoint: '/trpc',
@@ -88,10 +92,12 @@ export function createHandle(options: HttpOptions): Handle {
           ports,
           traceId,
           socket: null,
-          authenticate: () => {
-            principal ??= options.authenticate(facts);
-            return principal;
+          async authenticate() {
+            asked ??= options.authenticate(facts);
+            granted = await asked;
+            return granted.principal;
           },
+          begin: (principal, signal) => options.work.begin(granted ?? { principal, issuedAt: 0 }, signal),
         };
       },
       responseMeta: ({ errors }) => {

@@ -45,6 +45,7 @@ export function createServe({ ports, log, authenticate }: ServeOptions): (connec
           ports,
           traceId: connection.request.traceId,
           authenticate: async () => principal,
+          begin: () => connection.begin(),
           socket: connection,
         };
       } catch (error) {
