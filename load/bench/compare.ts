@@ -1,59 +1,102 @@
-/** One figure of each side, measured one after the other. */
-export interface Round {
-  readonly usher: number;
-  readonly bare: number;
+import { cpuUs } from './machine.ts';
+
+/** One of the two that are compared: a server, and what it is asked to do. */
+export interface Side {
+  readonly name: string;
+  /** The server's processes. */
+  readonly pids: readonly number[];
+  /** Does one block of work; gives how much was done, in the unit of the figures. */
+  work(): Promise<number>;
 }
+
+/** What one side did in one round. */
+export interface Measured {
+  readonly amount: number;
+  readonly cpuUs: number;
+  readonly wallUs: number;
+}
+
+export interface Figure {
+  /** What the number is: `µs of CPU per event`. */
+  readonly unit: string;
+  of(measured: Measured): number;
+  /** What the first side's figure, divided by the second's, should be. */
+  readonly aim: { readonly atMost: number } | { readonly atLeast: number };
+}
+
+export const cpuPerEvent = (atMost: number): Figure => ({
+  unit: 'µs of server CPU per delivered event',
+  of: (measured) => measured.cpuUs / measured.amount,
+  aim: { atMost },
+});
 
 export interface CompareOptions {
   readonly title: string;
-  readonly unit: string;
+  readonly sides: readonly [Side, Side];
+  readonly figures: readonly Figure[];
   readonly rounds: number;
-  readonly usher: () => Promise<number>;
-  readonly bare: () => Promise<number>;
-  /** What the ratio should be: `{ atMost: 1.25 }`. */
-  readonly aim: { readonly atMost: number } | { readonly atLeast: number };
-  /** What the two sides are called. @default ['usher', 'bare Bun'] */
-  readonly names?: readonly [string, string];
+  /** Blocks of each side in one round. */
+  readonly blocks: number;
 }
 
-export const median = (values: readonly number[]): number => {
+const median = (values: readonly number[]): number => {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   const upper = sorted[middle] ?? Number.NaN;
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
 };
 
-/** Whether a ratio is where it should be, in words. */
-export function verdict(ratio: number, aim: CompareOptions['aim']): string {
-  if ('atMost' in aim) return `aim ≤ ${aim.atMost}: ${ratio <= aim.atMost ? 'met' : 'MISSED'}`;
-  return `aim ≥ ${aim.atLeast}: ${ratio >= aim.atLeast ? 'met' : 'MISSED'}`;
+const number = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toFixed(3));
+
+function verdict(ratio: number, { aim }: Figure): string {
+  const met = 'atMost' in aim ? ratio <= aim.atMost : ratio >= aim.atLeast;
+  return `aim ${'atMost' in aim ? `≤ ${aim.atMost}` : `≥ ${aim.atLeast}`}: ${met ? 'met' : 'MISSED'}`;
 }
 
-const digits = (value: number): string => (value >= 1_000 ? value.toFixed(0) : value.toFixed(3));
+const used = (side: Side): number => side.pids.reduce((sum, pid) => sum + cpuUs(pid), 0);
 
-/**
- * Measures two sides in turns, so that whatever else the machine does meets both, and prints every round. The first
- * round of each warms up and does not count.
- */
-export async function compare(options: CompareOptions): Promise<readonly Round[]> {
-  const [first, second] = options.names ?? ['usher', 'bare Bun'];
-  console.log(`${options.title}, ${options.unit}`);
-  await options.usher();
-  await options.bare();
-  const rounds: Round[] = [];
-  for (let at = 1; at <= options.rounds; at += 1) {
-    // Who goes first changes, or a drift of the machine would favour one.
-    const usherFirst = at % 2 === 1;
-    const early = usherFirst ? await options.usher() : await options.bare();
-    const late = usherFirst ? await options.bare() : await options.usher();
-    const round = usherFirst ? { usher: early, bare: late } : { usher: late, bare: early };
-    rounds.push(round);
-    const ratio = (round.usher / round.bare).toFixed(2);
-    console.log(`  round ${at}   ${first} ${digits(round.usher)}   ${second} ${digits(round.bare)}   ratio ${ratio}`);
+/** One round: blocks of the two sides in turns, so that whatever else the machine does meets both. */
+async function measure({ sides, blocks }: CompareOptions): Promise<readonly [Measured, Measured]> {
+  const before = sides.map(used);
+  const amounts = [0, 0];
+  const walls = [0, 0];
+  for (let block = 0; block < blocks; block += 1) {
+    // Who goes first changes, or the state the other leaves caches in would meet one side only.
+    for (const at of block % 2 === 0 ? [0, 1] : [1, 0]) {
+      const startedAt = performance.now();
+      amounts[at] = (amounts[at] ?? 0) + ((await sides[at]?.work()) ?? 0);
+      walls[at] = (walls[at] ?? 0) + (performance.now() - startedAt) * 1_000;
+    }
   }
-  const ratios = rounds.map(({ usher, bare }) => usher / bare);
-  const middle = median(ratios);
-  const spread = `min ${Math.min(...ratios).toFixed(2)}   median ${middle.toFixed(2)}   max ${Math.max(...ratios).toFixed(2)}`;
-  console.log(`  ratio     ${spread}   (${verdict(middle, options.aim)})\n`);
-  return rounds;
+  const measured = (at: 0 | 1): Measured => ({
+    amount: amounts[at] ?? 0,
+    cpuUs: used(sides[at]) - (before[at] ?? 0),
+    wallUs: walls[at] ?? 0,
+  });
+  return [measured(0), measured(1)];
+}
+
+/** Measures two sides and prints every round, with the spread of their ratio. One round before warms up. */
+export async function compare(options: CompareOptions): Promise<void> {
+  const { title, sides, figures, rounds } = options;
+  console.log(title);
+  await measure(options);
+  const measured: (readonly [Measured, Measured])[] = [];
+  for (let round = 0; round < rounds; round += 1) measured.push(await measure(options));
+  for (const figure of figures) {
+    console.log(`  ${figure.unit}`);
+    const ratios = measured.map(([first, second], round) => {
+      const values = [figure.of(first), figure.of(second)] as const;
+      const ratio = values[0] / values[1];
+      const shown = sides.map(({ name }, at) => `${name} ${number(values[at] ?? Number.NaN)}`).join('   ');
+      console.log(`    round ${round + 1}   ${shown}   ratio ${ratio.toFixed(2)}`);
+      return ratio;
+    });
+    const middle = median(ratios);
+    const spread = [Math.min(...ratios), middle, Math.max(...ratios)].map((ratio) => ratio.toFixed(2));
+    console.log(
+      `    ratio     min ${spread[0]}   median ${spread[1]}   max ${spread[2]}   (${verdict(middle, figure)})`,
+    );
+  }
+  console.log('');
 }

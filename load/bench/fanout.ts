@@ -11,15 +11,18 @@ import { startRedis } from '../../test/harness/redis.ts';
 import { startServer } from '../../test/harness/server.ts';
 import { mintToken, publisherToken } from '../../test/harness/tokens.ts';
 import { startBare } from './bare.ts';
-import { compare } from './compare.ts';
+import { compare, cpuPerEvent, type Side } from './compare.ts';
 import { type Crowd, startThreads } from './crowd.ts';
-import { cpuUs, printMachine } from './machine.ts';
+import { printMachine } from './machine.ts';
 import { memoryPerConnection } from './memory.ts';
 import { type Publish, publishBare, publishUsher } from './publish.ts';
 
 const smoke = process.argv.includes('--smoke');
 const subscribers = smoke ? 20 : 1_000;
-const rounds = smoke ? 1 : 7;
+const rounds = smoke ? 1 : 5;
+/** A round alternates between the two servers this often. */
+const blocks = smoke ? 2 : 24;
+const burstsPerBlock = 4;
 const topic = 'public:bench';
 
 printMachine();
@@ -37,28 +40,31 @@ await bareCrowd.seat(tokens.map(() => ({ url: bare.url })));
 const toUsher = publishUsher({ url: usher.url, token: await publisherToken(), topic });
 const toBare = publishBare(bare.url);
 
-/** µs of CPU per delivered event over a number of bursts, each of which has arrived everywhere before the next leaves. */
-const cost = (pid: number, crowd: Crowd, publish: Publish, burst: number, bursts: number) => async (): Promise<number> => {
-  const before = cpuUs(pid);
-  for (let at = 0; at < bursts; at += 1) await crowd.receive(burst, () => publish(burst));
-  return (cpuUs(pid) - before) / (bursts * burst * crowd.size);
-};
+/** Bursts, each of which has arrived everywhere before the next leaves. */
+const bursts = (name: string, pid: number, crowd: Crowd, publish: Publish, burst: number): Side => ({
+  name,
+  pids: [pid],
+  async work() {
+    for (let at = 0; at < burstsPerBlock; at += 1) await crowd.receive(burst, () => publish(burst));
+    return burstsPerBlock * burst * crowd.size;
+  },
+});
 
-const unit = 'µs of server CPU per delivered event';
 const cases = [
-  { title: '1 event a burst', burst: 1, bursts: 150, how: 'one', aim: 1.25 },
-  { title: '20 events a burst, in one call', burst: 20, bursts: 100, how: 'many', aim: 1.5 },
-  { title: '20 events a burst, in 20 calls at once', burst: 20, bursts: 100, how: 'one', aim: 1.5 },
+  { title: '1 event a burst', burst: 1, how: 'one', aim: 1.25 },
+  { title: '20 events a burst, in one call', burst: 20, how: 'many', aim: 1.5 },
+  { title: '20 events a burst, in 20 calls at once', burst: 20, how: 'one', aim: 1.5 },
 ] as const;
-for (const { title, burst, bursts, how, aim } of cases) {
-  const turns = smoke ? 5 : bursts;
+for (const { title, burst, how, aim } of cases) {
   await compare({
     title: `${title}, ${subscribers} subscribers`,
-    unit,
+    sides: [
+      bursts('usher', usher.pid, usherCrowd, toUsher[how], burst),
+      bursts('bare Bun', bare.pid, bareCrowd, toBare[how], burst),
+    ],
+    figures: [cpuPerEvent(aim)],
     rounds,
-    usher: cost(usher.pid, usherCrowd, toUsher[how], burst, turns),
-    bare: cost(bare.pid, bareCrowd, toBare[how], burst, turns),
-    aim: { atMost: aim },
+    blocks,
   });
 }
 await Promise.all([usherCrowd.leave(), bareCrowd.leave()]);
