@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { type FaultKind, faultKinds } from './fault.ts';
+import { type FaultKind, faultKinds } from './faults/fault.ts';
 
 export interface AuditOptions {
   /** Everything that is chosen comes from it. */
@@ -9,6 +9,8 @@ export interface AuditOptions {
   readonly subscribers: number;
   readonly instances: number;
   readonly faults: readonly FaultKind[];
+  /** Share of faults that come two at a time. */
+  readonly pairShare: number;
   /** Events published a second on the busy topics together. */
   readonly rate: number;
   /** More variables of the servers. */
@@ -17,7 +19,7 @@ export interface AuditOptions {
   readonly onProgress: (line: string) => void;
 }
 
-export const auditDefaults = Object.freeze({ seconds: 180, subscribers: 300, instances: 3, rate: 120 });
+export const auditDefaults = Object.freeze({ seconds: 180, subscribers: 300, instances: 3, rate: 120, pairs: 20 });
 
 const help = `bun run audit [options]
 
@@ -30,6 +32,7 @@ and was told with what publishers were promised and with the logs themselves.
   --instances N    server processes                                  (${auditDefaults.instances})
   --rate N         events a second on the busy topics together       (${auditDefaults.rate})
   --faults LIST    kinds, separated by commas, or all, or none       (all)
+  --pairs N        percent of faults that come two at a time         (${auditDefaults.pairs})
   --env NAME=VALUE a variable of the servers; may be repeated
   --logs DIR       writes what the servers printed there
   --json           prints the report as JSON
@@ -37,7 +40,7 @@ and was told with what publishers were promised and with the logs themselves.
 
 Kinds of faults: ${faultKinds.join(', ')}
 
-Ends with 1 on any untold gap, double, reorder or lost promise, with 2 for wrong options.`;
+Ends with 1 on any untold gap, double, reorder, lost promise or breach of the wire, with 2 for wrong options.`;
 
 export interface CommandLine {
   readonly options: Omit<AuditOptions, 'onProgress'>;
@@ -60,6 +63,7 @@ export function readCommandLine(
         instances: { type: 'string' },
         rate: { type: 'string' },
         faults: { type: 'string' },
+        pairs: { type: 'string' },
         env: { type: 'string', multiple: true },
         logs: { type: 'string' },
         json: { type: 'boolean' },
@@ -79,6 +83,7 @@ export function readCommandLine(
         instances: number('instances', values.instances, { fallback: auditDefaults.instances, min: 1, max: 32 }),
         rate: number('rate', values.rate, { fallback: auditDefaults.rate, min: 1, max: 20_000 }),
         faults: faultsOf(values.faults ?? 'all'),
+        pairShare: number('pairs', values.pairs, { fallback: auditDefaults.pairs, min: 0, max: 100 }) / 100,
         env: Object.fromEntries((values.env ?? []).map(variableOf)),
       },
       json: values.json ?? false,

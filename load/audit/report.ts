@@ -1,6 +1,6 @@
-import type { FaultKind } from './fault.ts';
+import type { FaultKind } from './faults/fault.ts';
 import type { Finding, FindingKind } from './finding.ts';
-import type { Totals } from './tally.ts';
+import type { Totals } from './readers/tally.ts';
 
 export interface Recovery {
   readonly kinds: readonly FaultKind[];
@@ -13,6 +13,8 @@ export interface Report {
   readonly seconds: number;
   readonly crowd: { readonly sockets: number; readonly pollers: number; readonly typed: number };
   readonly connects: number;
+  /** How often typed clients went over to polling, and came back. */
+  readonly fallbacks: { readonly gone: number; readonly returned: number };
   readonly totals: Totals;
   readonly promises: { readonly made: number; readonly kept: number; readonly local: number };
   /** Entries of all logs, and how many of them went with Redis' data. */
@@ -33,6 +35,7 @@ export function describeReport(report: Report): string {
   const rows: [string, string][] = [
     ['readers', `${crowd.sockets} sockets, ${crowd.pollers} pollers, ${crowd.typed} typed clients`],
     ['connections', number(report.connects)],
+    ['polling instead', `${number(report.fallbacks.gone)} times, back ${number(report.fallbacks.returned)} times`],
     ['deliveries', `${number(totals.deliveries)} of ${number(logged.entries)} logged events`],
     ['resumed', `${number(totals.resumed)} times, ${number(totals.replayed)} events replayed`],
     [

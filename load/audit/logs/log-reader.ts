@@ -1,8 +1,8 @@
 import { createClient } from 'redis';
-import { topicKeys } from '../../server/src/topics/keys.ts';
-import type { Findings } from './finding.ts';
+import { topicKeys } from '../../../server/src/topics/keys.ts';
+import type { Findings } from '../finding.ts';
+import { keyOf } from '../readers/reading.ts';
 import { Ledger } from './ledger.ts';
-import { keyOf } from './reading.ts';
 
 export interface LogReaderOptions {
   /** The connection goes straight to Redis, past whatever stands between it and the servers. */

@@ -1,4 +1,4 @@
-import { pause } from './call.ts';
+import { pause } from '../call.ts';
 import type { Fault } from './fault.ts';
 
 /** Something on the way of one instance to Redis, for a while. */

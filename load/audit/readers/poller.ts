@@ -1,7 +1,7 @@
 import type { PollAnswer } from '@usher/contracts';
-import { call, pause } from './call.ts';
-import type { Fleet } from './fleet.ts';
-import type { Random } from './random.ts';
+import { call, pause } from '../call.ts';
+import type { Random } from '../random.ts';
+import type { Fleet } from '../service/fleet.ts';
 import type { Reading } from './reading.ts';
 
 export interface PollerOptions {

@@ -1,10 +1,10 @@
-import type { Redis } from '../../test/harness/redis.ts';
-import type { Crowd } from './crowd.ts';
-import type { Findings } from './finding.ts';
-import type { Fleet } from './fleet.ts';
-import type { LogReader } from './log-reader.ts';
-import type { Publisher } from './publisher.ts';
-import type { Random } from './random.ts';
+import type { Redis } from '../../../test/harness/redis.ts';
+import type { Findings } from '../finding.ts';
+import type { LogReader } from '../logs/log-reader.ts';
+import type { Publisher } from '../publishers/publisher.ts';
+import type { Random } from '../random.ts';
+import type { Crowd } from '../readers/crowd.ts';
+import type { Fleet } from '../service/fleet.ts';
 
 /** Everything that is done to a running service. */
 export const faultKinds = [

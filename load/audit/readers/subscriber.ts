@@ -1,12 +1,13 @@
 import type { IssuedTicket, TopicItem } from '@usher/contracts';
-import { type RawFrame, refusalOf } from '../../test/harness/raw-subscription.ts';
-import { call, pause } from './call.ts';
-import type { Fleet } from './fleet.ts';
-import type { Random } from './random.ts';
+import { type RawFrame, refusalOf } from '../../../test/harness/raw-subscription.ts';
+import { call, pause } from '../call.ts';
+import type { Random } from '../random.ts';
+import type { Fleet } from '../service/fleet.ts';
+import type { Relay } from '../service/relay.ts';
 import type { Reading } from './reading.ts';
-import type { Relay } from './relay.ts';
 
 export interface SubscriberOptions {
+  readonly name: string;
   readonly fleet: Fleet;
   readonly token: string;
   readonly random: Random;
@@ -23,7 +24,7 @@ export interface SubscriberOptions {
 
 /** A reader that follows topics over a WebSocket of its own. */
 export interface Subscriber {
-  readonly readings: ReadonlySet<Reading>;
+  readonly name: string;
   /** Every reading has had its first word on the connection there is, and none is told that Redis is away. */
   readonly isLive: boolean;
   readonly connects: number;
@@ -214,9 +215,7 @@ export function startSubscriber(options: SubscriberOptions): Subscriber {
   signal.addEventListener('abort', () => clearInterval(watch));
 
   return {
-    get readings() {
-      return new Set(readings.keys());
-    },
+    name: options.name,
     get isLive() {
       return [...readings.values()].every(({ isLive, reading }) => reading.ended || (isLive && !reading.isDegraded));
     },

@@ -1,6 +1,6 @@
-import { pause } from './call.ts';
-import type { Crowd } from './crowd.ts';
-import type { Publisher } from './publisher.ts';
+import { pause } from '../call.ts';
+import type { Publisher } from '../publishers/publisher.ts';
+import type { Crowd } from '../readers/crowd.ts';
 
 export interface RecoveryOptions {
   readonly crowd: Crowd;
@@ -33,9 +33,10 @@ export async function awaitRecovery(
     return mark !== undefined && !reading.reached(mark);
   };
   let behind = crowd.readings.filter(isBehind);
-  while (behind.length > 0 || !crowd.allLive) {
+  while (behind.length > 0 || crowd.unserved.length > 0) {
     if (signal.aborted || performance.now() - startedAt > patienceMs) {
-      return { behind: behind.map(({ who, topic, position }) => `${who} ${topic} at ${position}`) };
+      const readers = behind.map(({ who, topic, position }) => `${who} ${topic} at ${position}`);
+      return { behind: [...readers, ...crowd.unserved.map((who) => `${who} is not served`)] };
     }
     await pause(20, signal);
     behind = behind.filter(isBehind);

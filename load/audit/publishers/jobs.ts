@@ -1,11 +1,11 @@
-import { pause } from './call.ts';
-import type { Crowd } from './crowd.ts';
-import type { Findings } from './finding.ts';
-import type { LogReader } from './log-reader.ts';
+import { pause } from '../call.ts';
+import type { Findings } from '../finding.ts';
+import type { LogReader } from '../logs/log-reader.ts';
+import type { Random } from '../random.ts';
+import type { Crowd } from '../readers/crowd.ts';
+import type { Reading } from '../readers/reading.ts';
+import type { Tally } from '../readers/tally.ts';
 import type { Publisher } from './publisher.ts';
-import type { Random } from './random.ts';
-import type { Reading } from './reading.ts';
-import type { Tally } from './tally.ts';
 
 export interface JobsOptions {
   readonly slots: number;

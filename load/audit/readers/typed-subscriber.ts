@@ -1,5 +1,5 @@
 import { createUsher } from '@usher/client';
-import type { Random } from './random.ts';
+import type { Random } from '../random.ts';
 import type { Reading } from './reading.ts';
 
 export interface TypedSubscriberOptions {
@@ -9,6 +9,9 @@ export interface TypedSubscriberOptions {
   readonly random: Random;
   readonly readings: readonly Reading[];
   readonly signal: AbortSignal;
+  /** Told when the client goes over to polling, and when it comes back. */
+  readonly onFallback: () => void;
+  readonly onRestore: () => void;
   /** Told when the client stops reading a topic for good. */
   readonly onError: (reading: Reading, code: string) => void;
 }
@@ -25,6 +28,8 @@ export function startTypedSubscriber(options: TypedSubscriberOptions): void {
     healthyAfterMs: 1_000,
     heartbeat: { intervalMs: 2_000, pongTimeoutMs: 3_000, openTimeoutMs: 3_000 },
     fallback: { afterMs: 3_000 },
+    onFallback: options.onFallback,
+    onRestore: options.onRestore,
     polling: { waitMs: 1_000, minIntervalMs: 50, timeoutMs: 5_000 },
   });
   for (const reading of readings) {

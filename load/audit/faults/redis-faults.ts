@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { eventually } from '../../test/harness/wait.ts';
-import { pause } from './call.ts';
+import { eventually } from '../../../test/harness/wait.ts';
+import { pause } from '../call.ts';
 import type { Fault, FaultContext } from './fault.ts';
 
 export const freezeRedis: Fault = async ({ redis, random, signal }) => {

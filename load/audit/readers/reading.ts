@@ -1,7 +1,7 @@
 import type { ResetReason, TopicEvent, TopicItem } from '@usher/contracts';
-import type { Findings } from './finding.ts';
-import { foldOf, foldOn } from './fold.ts';
-import type { Ledger, Stretch } from './ledger.ts';
+import type { Findings } from '../finding.ts';
+import { foldOf, foldOn } from '../logs/fold.ts';
+import type { Ledger, Stretch } from '../logs/ledger.ts';
 
 /** How a stretch of events began. */
 type Beginning = 'snapshot' | ResetReason | 'gap';

@@ -1,6 +1,6 @@
-import { pause } from './call.ts';
+import { pause } from '../call.ts';
+import type { Instance } from '../service/fleet.ts';
 import type { Fault, FaultContext } from './fault.ts';
-import type { Instance } from './fleet.ts';
 
 const victim = ({ fleet, random }: FaultContext): Instance => random.pick(fleet.instances);
 

@@ -1,6 +1,6 @@
-import { pause } from './call.ts';
+import { pause } from '../call.ts';
+import type { Random } from '../random.ts';
 import type { Publisher } from './publisher.ts';
-import type { Random } from './random.ts';
 
 export interface StreamOptions {
   readonly topic: string;

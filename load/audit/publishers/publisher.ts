@@ -1,9 +1,9 @@
 import type { Code, Published, PublishedMany } from '@usher/contracts';
-import { call, pause } from './call.ts';
-import type { Findings } from './finding.ts';
-import type { Fleet } from './fleet.ts';
+import { call, pause } from '../call.ts';
+import type { Findings } from '../finding.ts';
+import type { Random } from '../random.ts';
+import type { Fleet } from '../service/fleet.ts';
 import type { Promises } from './promises.ts';
-import type { Random } from './random.ts';
 
 export interface PublisherOptions {
   /** Stands in front of every key; the number of the event follows. */

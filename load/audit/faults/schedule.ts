@@ -1,4 +1,4 @@
-import { pause } from './call.ts';
+import { pause } from '../call.ts';
 import { halfOpen, stallReaders, storm } from './client-faults.ts';
 import type { Fault, FaultContext, FaultEnd, FaultKind } from './fault.ts';
 import { cutNetwork, cutPubSub, delayNetwork, silenceNetwork, silencePubSub } from './network-faults.ts';
@@ -38,6 +38,8 @@ const areaOf = (kind: FaultKind): string =>
 export interface ScheduleOptions {
   readonly kinds: readonly FaultKind[];
   readonly context: FaultContext;
+  /** Share of faults that come two at a time. */
+  readonly pairShare: number;
   /** Waits until all is well again. */
   readonly recovered: (kinds: readonly FaultKind[]) => Promise<void>;
   readonly onFault: (kinds: readonly FaultKind[], note: string) => void;
@@ -45,17 +47,15 @@ export interface ScheduleOptions {
   readonly stopping: AbortSignal;
 }
 
-/** Share of faults that come two at a time. */
-const pairShare = 0.2;
-
 /** Fault after fault, every kind once before any comes again, with a moment of calm between them. */
-export async function runSchedule({ kinds, context, recovered, onFault, stopping }: ScheduleOptions): Promise<void> {
+export async function runSchedule(options: ScheduleOptions): Promise<void> {
+  const { kinds, context, recovered, onFault, stopping } = options;
   const { random } = context;
   let round: FaultKind[] = [];
   while (!stopping.aborted && kinds.length > 0) {
     if (round.length === 0) round = random.shuffle(kinds);
     const chosen = [round.pop() as FaultKind];
-    if (random.chance(pairShare)) {
+    if (random.chance(options.pairShare)) {
       const other = round.findIndex((kind) => areaOf(kind) !== areaOf(chosen[0] as FaultKind));
       if (other !== -1) chosen.push(...round.splice(other, 1));
     }

@@ -1,4 +1,4 @@
-import type { LogReader } from './log-reader.ts';
+import type { LogReader } from '../logs/log-reader.ts';
 import type { Reading } from './reading.ts';
 
 /** What all readers together saw and were told. */

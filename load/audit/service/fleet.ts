@@ -1,7 +1,7 @@
-import { freePort } from '../../test/harness/port.ts';
-import { type Server, startServer } from '../../test/harness/server.ts';
-import { eventually } from '../../test/harness/wait.ts';
-import type { Random } from './random.ts';
+import { freePort } from '../../../test/harness/port.ts';
+import { type Server, startServer } from '../../../test/harness/server.ts';
+import { eventually } from '../../../test/harness/wait.ts';
+import type { Random } from '../random.ts';
 import { type Relay, startRelay } from './relay.ts';
 
 /** One server process, on a port it keeps over its lives, and its own way to Redis. */

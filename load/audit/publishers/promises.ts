@@ -1,5 +1,5 @@
-import type { Findings } from './finding.ts';
-import type { LogReader } from './log-reader.ts';
+import type { Findings } from '../finding.ts';
+import type { LogReader } from '../logs/log-reader.ts';
 
 interface Made {
   readonly topic: string;

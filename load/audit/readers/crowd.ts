@@ -1,15 +1,17 @@
-import { mintToken } from '../../test/harness/tokens.ts';
-import type { Findings } from './finding.ts';
-import type { Fleet } from './fleet.ts';
+import { mintToken } from '../../../test/harness/tokens.ts';
+import type { Findings } from '../finding.ts';
+import type { Random } from '../random.ts';
+import type { Fleet } from '../service/fleet.ts';
+import { type Relay, startRelay } from '../service/relay.ts';
 import { startPoller } from './poller.ts';
-import type { Random } from './random.ts';
 import { Reading } from './reading.ts';
-import { type Relay, startRelay } from './relay.ts';
 import { type Subscriber, startSubscriber } from './subscriber.ts';
 import { startTypedSubscriber } from './typed-subscriber.ts';
 
 export interface CrowdOptions {
   readonly fleet: Fleet;
+  /** Port of a load balancer before it. */
+  readonly balancer: number;
   readonly size: number;
   /** Busy topics, each followed by a share of all. */
   readonly hot: readonly string[];
@@ -29,8 +31,11 @@ export interface Crowd extends AsyncDisposable {
   /** The network some of the sockets come by. */
   readonly network: Relay;
   readonly connects: number;
+  /** How often typed clients went over to polling, and came back. */
+  readonly fallbacks: { readonly gone: number; readonly returned: number };
   readonly sizes: { readonly sockets: number; readonly pollers: number; readonly typed: number };
-  readonly allLive: boolean;
+  /** Sockets of which a topic is not served, or told to be degraded. */
+  readonly unserved: readonly string[];
   /** Those of a slot follow its next job. */
   followJob(slot: number, topic: string): readonly Reading[];
   leaveJob(readings: readonly Reading[]): void;
@@ -44,7 +49,7 @@ const tokenSeconds = 100_000;
 const users = 50;
 
 export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
-  const { fleet, size, hot, cool, bulk, jobSlots, findings } = options;
+  const { fleet, balancer, size, hot, cool, bulk, jobSlots, findings } = options;
   const random = options.random.fork('crowd');
   const leaving = new AbortController();
   const { signal } = leaving;
@@ -54,11 +59,11 @@ export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
     ),
   );
   const network = await startRelay({ target: () => fleet.any(random).port });
-  const balancer = await startRelay({ target: () => fleet.any(random).port });
   const readings: Reading[] = [];
   const subscribers: Subscriber[] = [];
   const bySlot = new Map<number, Subscriber[]>();
   const jobReaders = new Map<Reading, Subscriber>();
+  const fallbacks = { gone: 0, returned: 0 };
   const sizes = { sockets: 0, pollers: 0, typed: 0 };
 
   const reading = (topic: string, who: string): Reading => {
@@ -71,6 +76,7 @@ export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
     sizes.sockets += 1;
     const slow = own.chance(0.15);
     const subscriber = startSubscriber({
+      name: who,
       fleet,
       token,
       random: own,
@@ -97,11 +103,17 @@ export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
     sizes.typed += 1;
     const topics = [own.pick(hot), own.pick(cool)];
     startTypedSubscriber({
-      url: `http://127.0.0.1:${balancer.port}`,
+      url: `http://127.0.0.1:${balancer}`,
       token,
       random: own,
       readings: topics.map((topic) => reading(topic, who)),
       signal,
+      onFallback() {
+        fallbacks.gone += 1;
+      },
+      onRestore() {
+        fallbacks.returned += 1;
+      },
       onError: (failed, code) => findings.add('protocol', failed, `the typed client gave up: ${code}`),
     });
   };
@@ -121,11 +133,12 @@ export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
     readings,
     network,
     sizes,
+    fallbacks,
     get connects() {
       return subscribers.reduce((sum, { connects }) => sum + connects, 0);
     },
-    get allLive() {
-      return subscribers.every(({ isLive }) => isLive);
+    get unserved() {
+      return subscribers.filter(({ isLive }) => !isLive).map(({ name }) => name);
     },
     followJob(slot, topic) {
       return (bySlot.get(slot) ?? []).map((subscriber, at) => {
@@ -147,7 +160,6 @@ export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
     async [Symbol.asyncDispose]() {
       leaving.abort();
       await network[Symbol.asyncDispose]();
-      await balancer[Symbol.asyncDispose]();
     },
   };
 }

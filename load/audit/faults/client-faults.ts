@@ -1,4 +1,4 @@
-import { pause } from './call.ts';
+import { pause } from '../call.ts';
 import type { Fault } from './fault.ts';
 
 /** Together more than the kernel's buffers and a server's limit for one connection. */
