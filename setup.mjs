@@ -26,6 +26,7 @@ const commands = {
   start: { file: 'server/src/main.ts', needs: [] },
   demo: { file: 'load/demo.ts', needs: [] },
   bench: { file: (name) => `load/bench/${name}.ts`, needs: ['redis-server'] },
+  audit: { file: 'load/audit/main.ts', needs: ['redis-server'] },
   test: { file: 'test/gate/ok.ts', needs: ['redis-server', 'deno', 'curl'] },
 };
 
