@@ -203,7 +203,7 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
   const topics = createTopics({
     log: topicLog,
     definitions,
-    authorize,
+    hub,
     load,
     publisher: publisherFor(async ({ userId }, cost) =>
       refuseUnless(await publishRate.take(`publish:${userId}`, cost)),

@@ -1,17 +1,11 @@
 import type { ResetReason } from '@usher/contracts';
-import type { Entry, LiveMessage, Snapshot, TopicLog } from '../topics/log.ts';
+import type { AppendedMessage, Entry, Head, LiveMessage, Snapshot, TopicLog } from '../topics/log.ts';
 import { partsOf } from '../topics/position.ts';
-import { eventItem, frameFor, frameTail, type RawItem } from './frame.ts';
-import { type Group, type GroupKey, type GroupSocket, groupKeyOf } from './group.ts';
+import { Audience, type AudienceOptions, type ChannelReader } from './audience.ts';
+import { eventItem, type RawItem } from './frame.ts';
+import type { GroupKey, GroupSocket } from './group.ts';
 import { closedJson, degradedJson, type ItemId, presenceJson, resetJson, restoredJson } from './items.ts';
 import { Ring } from './ring.ts';
-
-/** A reader in this process that is no socket of a group: a poll, an iterator. */
-export interface ChannelReader {
-  readonly presence: boolean;
-  readonly history: number;
-  item(item: RawItem): void;
-}
 
 export interface ChannelLimits {
   /** Entries and bytes one read of the log brings. */
@@ -27,20 +21,17 @@ export interface ChannelLimits {
   readonly maxPending: number;
 }
 
-export interface ChannelOptions {
+export interface ChannelOptions extends AudienceOptions {
   readonly topic: string;
   readonly log: TopicLog;
   readonly limits: ChannelLimits;
   readonly itemId: ItemId;
-  /** Gives a frame to all sockets of a group; called once per event and group. */
-  readonly publish: (group: string, frame: string) => void;
-  readonly groupName: () => string;
   /** State from the application where the log holds none. */
   readonly load: (() => Promise<string | null>) | undefined;
   readonly observe: ChannelObserver;
   readonly now: () => number;
-  /** Test only: `false` takes whatever comes and never looks for what did not, so that an audit can be seen to fail. */
-  readonly checkGaps: boolean;
+  /** Test only: `false` believes live messages without asking what came before them. @default true */
+  readonly checkGaps?: boolean;
 }
 
 /** What a channel tells of itself, to be counted and logged. */
@@ -54,6 +45,13 @@ export interface ChannelObserver {
   ended(channel: Channel): void;
 }
 
+interface Healing {
+  /** The position stands, or everybody was told. `false`: the log could not be asked. */
+  readonly proven: boolean;
+  /** Entries that were missing. */
+  readonly filled: number;
+}
+
 /**
  * One topic on one instance: the position everybody here has been brought to, and everybody who is here.
  *
@@ -64,7 +62,9 @@ export class Channel {
   readonly topic: string;
   /** Holders: subscriptions and polls; the hub lets go of a channel without any. */
   users = 0;
+  /** When the position was last known to be the log's end. */
   checkedAt = 0;
+  /** Stays when the log is lost, so that whoever was let in as the owner can be told from the next one. */
   owner: string | null = null;
   made = false;
   degraded = false;
@@ -73,9 +73,10 @@ export class Channel {
   readonly started: Promise<void>;
 
   readonly #options: ChannelOptions;
-  readonly #groups = new Map<string, Group>();
-  readonly #readers = new Set<ChannelReader>();
+  readonly #audience: Audience;
+  readonly #checkGaps: boolean;
   readonly #endListeners = new Set<() => void>();
+  readonly #ownerListeners = new Set<(owner: string | null) => void>();
   readonly #waiters = new Map<string, Set<() => void>>();
   #position = '';
   #state: string | null = null;
@@ -84,12 +85,14 @@ export class Channel {
   #ring: Ring;
   /** Live messages that wait until the position is known or a gap is filled; `null` while none must wait. */
   #pending: LiveMessage[] | null = [];
-  #healing: Promise<boolean> | null = null;
-  /** JSON of the last item of each kind of end, for those who come in the same moment. */
+  #pendingLost = false;
+  #healing: Promise<Healing> | null = null;
   #closedItem: RawItem | null = null;
 
   constructor(options: ChannelOptions) {
     this.#options = options;
+    this.#audience = new Audience(options);
+    this.#checkGaps = options.checkGaps ?? true;
     this.topic = options.topic;
     this.#ring = new Ring('', { maxEvents: options.limits.ringEvents, maxBytes: options.limits.ringBytes });
     this.started = this.#start();
@@ -120,30 +123,22 @@ export class Channel {
 
   /** Puts a socket into its group, at the position the channel is at; gives the way out. */
   attach(key: GroupKey, socket: GroupSocket): () => void {
-    const id = groupKeyOf(key);
-    let group = this.#groups.get(id);
-    if (group === undefined) {
-      group = { ...key, name: this.#options.groupName(), sockets: new Set() };
-      this.#groups.set(id, group);
-    }
-    const joined = group;
-    joined.sockets.add(socket);
-    socket.join(joined.name);
-    return () => {
-      if (!joined.sockets.delete(socket)) return;
-      socket.leave(joined.name);
-      if (joined.sockets.size === 0 && this.#groups.get(id) === joined) this.#groups.delete(id);
-    };
+    return this.#audience.attach(key, socket);
   }
 
   read(reader: ChannelReader): () => void {
-    this.#readers.add(reader);
-    return () => void this.#readers.delete(reader);
+    return this.#audience.read(reader);
   }
 
   onEnd(listener: () => void): () => void {
     this.#endListeners.add(listener);
     return () => void this.#endListeners.delete(listener);
+  }
+
+  /** Told, before anything of it is delivered, that the topic is another owner's from here on. */
+  onOwner(listener: (owner: string | null) => void): () => void {
+    this.#ownerListeners.add(listener);
+    return () => void this.#ownerListeners.delete(listener);
   }
 
   /**
@@ -160,12 +155,12 @@ export class Channel {
 
   /** An event that is in no log. */
   deliverLocal(json: string): void {
-    this.#tell(json);
+    if (!this.ended && this.#position !== '') this.#tell(json);
   }
 
   /** A change of who is there, as JSON `{joined, left}`; only those who asked are told. */
   tellPresence(change: string): void {
-    if (this.#position !== '') this.#tell(presenceJson(change), true);
+    if (!this.ended && this.#position !== '') this.#tell(presenceJson(change), true);
   }
 
   degrade(): void {
@@ -174,10 +169,15 @@ export class Channel {
     this.#tell(degradedJson);
   }
 
-  /** Proves the position against the log; fills what is missing, or tells that it cannot. `false`: not possible now. */
+  /**
+   * Proves the position against the log; fills what is missing, or tells that it cannot. `false`: not possible now. MUST
+   * NOT reject.
+   */
   async verify(): Promise<boolean> {
+    // A read that is under way may have been answered before what was lost was written.
+    if (this.#healing !== null) await this.#healing;
     if (this.ended) return true;
-    const proven = !this.#options.checkGaps || (await this.#heal());
+    const { proven } = await this.#heal();
     if (proven && this.degraded && !this.ended) {
       this.degraded = false;
       this.#tell(restoredJson);
@@ -185,83 +185,112 @@ export class Channel {
     return proven;
   }
 
-  /** Lets go of everything without a word: nobody is left. */
+  /** Compares an idle channel with the log. What is found there was not delivered: the channel then listens anew. */
+  async checkTail(): Promise<void> {
+    if (this.ended) return;
+    const { filled } = await this.#heal();
+    if (filled === 0 || this.ended) return;
+    try {
+      await this.#options.log.listenAgain(this.topic);
+      await this.verify();
+    } catch (cause) {
+      this.#options.observe.unproven(this, cause);
+    }
+  }
+
+  /** Lets go of everything without a word to the readers. */
   dispose(): void {
-    this.ended = true;
-    this.#options.log.unlisten(this.topic, this.#receive);
-    this.#pending = null;
-    this.#endListeners.clear();
-    this.#wakeAll();
+    if (this.ended) return;
+    this.#stop();
   }
 
   async #start(): Promise<void> {
     const { log, load } = this.#options;
     await log.listen(this.topic, this.#receive);
     const snapshot = await log.snapshot(this.topic, { maxEvents: 0, maxBytes: 0, touch: true });
-    this.#adopt(snapshot);
-    if (this.#state === null && load) this.#state = await load();
-    this.checkedAt = this.#options.now();
+    const state = snapshot.state ?? (load ? await load() : null);
+    this.#adopt(snapshot, state);
+    if (this.ended) return;
     if (snapshot.closed) this.#end(undefined);
     else this.#drainPending();
   }
 
-  #adopt(snapshot: Snapshot): void {
+  #adopt(snapshot: Snapshot, state: string | null): void {
     this.#position = snapshot.last;
-    this.#state = snapshot.state;
+    this.#state = state;
     this.#stateStale = false;
-    this.owner = snapshot.owner;
-    this.made = snapshot.made;
     this.#ring.clear(snapshot.last);
+    this.checkedAt = this.#options.now();
+    this.#know(snapshot);
+  }
+
+  #know({ made, owner }: Pick<Head, 'made' | 'owner'>): void {
+    this.made = made;
+    if (!made || owner === this.owner) return;
+    this.owner = owner;
+    for (const listener of [...this.#ownerListeners]) listener(owner);
   }
 
   // An arrow, since the log knows it by identity.
   readonly #receive = (message: LiveMessage): void => {
     if (this.ended) return;
-    if (this.#pending !== null) {
-      // Dropping is allowed: what is lost here is found missing by the position before the next message.
-      if (this.#pending.length < this.#options.limits.maxPending) this.#pending.push(message);
-      return;
-    }
-    this.#take(message);
+    if (this.#pending === null) this.#take(message);
+    else if (this.#pending.length < this.#options.limits.maxPending) this.#pending.push(message);
+    else this.#pendingLost = true;
   };
 
+  /** Takes what has waited. What does not follow is older than what does, or is found by one read of the log. */
   #drainPending(): void {
-    const pending = this.#pending ?? [];
+    if (this.#pending === null) return;
+    let missing = this.#pendingLost;
+    const pending = this.#pending;
     this.#pending = null;
-    for (const message of pending) this.#receive(message);
+    this.#pendingLost = false;
+    for (const message of pending) {
+      if (this.ended) return;
+      if (message.kind !== 'appended') this.#take(message);
+      else if (this.#takeAppended(message)) missing = false;
+      else missing = true;
+    }
+    if (missing) void this.#heal();
   }
 
   #take(message: LiveMessage): void {
-    if (message.kind === 'presence') this.#tell(presenceJson(message.change), true);
+    if (message.kind === 'presence') this.tellPresence(message.change);
     else if (message.kind === 'deleted') this.#end(undefined);
-    else this.#takeAppended(message);
+    // The log is read after this message came, so that whatever it says is found there; keeping it would ask again and
+    // again about a message that is merely old.
+    else if (!this.#takeAppended(message)) void this.#heal();
   }
 
-  #takeAppended(message: Extract<LiveMessage, { kind: 'appended' }>): void {
+  /** Delivers what is new of a message that follows; `false` where it does not. */
+  #takeAppended(message: AppendedMessage): boolean {
     const { entries } = message;
     const last = entries.at(-1);
+    // Making a topic moves no position: whose it is now stood in a message that was lost.
+    if (!this.made && message.owner === undefined && this.#checkGaps) return false;
     let from = 0;
-    if (message.before !== this.#position && this.#options.checkGaps) {
+    if (message.before !== this.#position && this.#checkGaps) {
       from = entries.findIndex((entry) => entry.position === this.#position) + 1;
+      // Heard before, whole: its state may be older than the one that is known.
+      if (last !== undefined && (from === entries.length || this.#ring.has(last.position))) return true;
       if (from === 0) {
-        if (last !== undefined && this.#ring.has(last.position)) return;
-        // The log is read after this message came, so that whatever it says is found there; keeping it would ask again
-        // and again about a message that is merely old.
         if (message.state !== undefined) this.#stateStale = true;
-        void this.#heal();
-        return;
+        return false;
       }
     }
+    const owner = message.owner === undefined ? this.owner : message.owner;
+    this.#know({ made: true, owner });
     if (message.state !== undefined) {
       this.#state = message.state;
       this.#stateStale = false;
     }
-    this.made = true;
+    this.checkedAt = this.#options.now();
     this.#deliver(from === 0 ? entries : entries.slice(from));
-    if (last !== undefined) {
-      this.#options.observe.latency(Math.max(0, this.#options.now() - partsOf(last.position).ms) / 1_000);
-    }
+    if (last !== undefined)
+      this.#options.observe.latency(Math.max(0, this.checkedAt - partsOf(last.position).ms) / 1_000);
     if (message.closed) this.#end(last);
+    return true;
   }
 
   #deliver(entries: readonly Entry[]): void {
@@ -273,41 +302,28 @@ export class Channel {
     }
   }
 
-  /** One serialisation, one publish per group. */
   #send(item: RawItem, presenceOnly: boolean): void {
-    let frames = 0;
-    if (this.#groups.size > 0) {
-      const tail = frameTail(item);
-      for (const group of this.#groups.values()) {
-        if (presenceOnly && !group.presence) continue;
-        frames += group.sockets.size;
-        this.#options.publish(group.name, frameFor(group.requestId, tail));
-      }
-    }
-    for (const reader of this.#readers) {
-      if (presenceOnly && !reader.presence) continue;
-      frames += 1;
-      reader.item(item);
-    }
+    const frames = this.#audience.send(item, presenceOnly);
     if (frames > 0) this.#options.observe.delivered(frames);
   }
 
   #tell(json: string, presenceOnly = false): void {
-    this.#send({ id: this.#options.itemId(this.#position), json }, presenceOnly);
+    this.#send({ id: this.#options.itemId(this.#position, this.degraded), json }, presenceOnly);
   }
 
-  #heal(): Promise<boolean> {
+  /** One at a time, for all who find that something is missing. */
+  #heal(): Promise<Healing> {
     this.#healing ??= (async () => {
       this.#pending ??= [];
-      const proven = await this.#readGap();
+      const healing = await this.#readGap();
       this.#healing = null;
       this.#drainPending();
-      return proven;
+      return healing;
     })();
     return this.#healing;
   }
 
-  async #readGap(): Promise<boolean> {
+  async #readGap(): Promise<Healing> {
     const { log, limits, observe } = this.#options;
     let filled = 0;
     try {
@@ -316,76 +332,73 @@ export class Channel {
           maxEvents: limits.pageEvents,
           maxBytes: limits.pageBytes,
         });
-        if (this.ended) return true;
+        if (this.ended) break;
         if (!page.proven) {
           await this.#reset(page.reason);
           break;
         }
+        this.#know(page);
         if (page.entries.length > 0) this.#stateStale = true;
         filled += page.entries.length;
         this.#deliver(page.entries);
-        if (this.#position !== page.last) {
-          if (filled <= limits.maxReplayEvents) continue;
-          await this.#reset('limit');
+        if (this.#position === page.last) {
+          this.checkedAt = this.#options.now();
+          if (page.closed) this.#end(undefined);
           break;
         }
-        if (page.closed) this.#end(page.entries.at(-1));
+        if (filled <= limits.maxReplayEvents) continue;
+        await this.#reset('limit');
         break;
       }
     } catch (cause) {
       // Without the log nothing is proven: what waits is dropped, and found again when the position is verified.
       this.#pending = null;
-      observe.unproven(this, cause);
-      return false;
+      this.#pendingLost = false;
+      if (!this.ended) observe.unproven(this, cause);
+      return { proven: false, filled };
     }
-    this.checkedAt = this.#options.now();
     if (filled > 0) observe.healed(filled);
-    return true;
+    return { proven: true, filled };
   }
 
   async #reset(reason: ResetReason): Promise<void> {
     const { log, limits, itemId, observe, load } = this.#options;
-    let history = 0;
-    let readers = this.#readers.size;
-    for (const group of this.#groups.values()) {
-      history = Math.max(history, group.history);
-      readers += group.sockets.size;
-    }
-    for (const reader of this.#readers) history = Math.max(history, reader.history);
     const snapshot = await log.snapshot(this.topic, {
-      maxEvents: history,
+      maxEvents: this.#audience.history,
       maxBytes: limits.maxHistoryBytes,
       touch: true,
     });
     const state = snapshot.state ?? (load ? await load() : null);
     if (this.ended) return;
-    this.#adopt({ ...snapshot, state });
-    observe.reset(reason, readers);
-    const resetFor = (count: number): RawItem => ({
-      id: itemId(this.#position),
-      json: resetJson(reason, state, count === 0 ? [] : snapshot.entries.slice(-count)),
-    });
-    for (const group of this.#groups.values()) {
-      this.#options.publish(group.name, frameFor(group.requestId, frameTail(resetFor(group.history))));
-    }
-    for (const reader of [...this.#readers]) reader.item(resetFor(reader.history));
+    this.#adopt(snapshot, state);
     // Told anew is as good as restored, and it is what "restored" would contradict.
     this.degraded = false;
+    observe.reset(reason, this.#audience.size);
+    this.#audience.sendWithHistory((history) => ({
+      id: itemId(this.#position, false),
+      json: resetJson(reason, state, history === 0 ? [] : snapshot.entries.slice(-history)),
+    }));
     this.#wakeAll();
     if (snapshot.closed) this.#end(undefined);
   }
 
   #end(last: Entry | undefined): void {
     if (this.ended) return;
-    this.#closedItem = { id: this.#options.itemId(this.#position), json: closedJson(last) };
+    this.#closedItem = { id: this.#options.itemId(this.#position, false), json: closedJson(last) };
     this.#send(this.#closedItem, false);
+    this.#stop();
+    this.#options.observe.ended(this);
+  }
+
+  #stop(): void {
     this.ended = true;
+    this.#pending = null;
     this.#options.log.unlisten(this.topic, this.#receive);
     const listeners = [...this.#endListeners];
     this.#endListeners.clear();
+    this.#ownerListeners.clear();
     for (const listener of listeners) listener();
     this.#wakeAll();
-    this.#options.observe.ended(this);
   }
 
   #wake(position: string): void {

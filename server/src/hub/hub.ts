@@ -1,16 +1,13 @@
-import { UsherError } from '@usher/contracts';
+import { type ResetReason, UsherError } from '@usher/contracts';
 import type { Logger } from 'pino';
 import type { Metrics } from '../metrics/metrics.ts';
 import { RedisAwayError } from '../redis/connection.ts';
 import type { Continuation, Snapshot, TopicLog } from '../topics/log.ts';
-import { Channel, type ChannelLimits } from './channel.ts';
+import { Channel, type ChannelLimits, type ChannelObserver } from './channel.ts';
 import { createItemId, type ItemId, localEventJson } from './items.ts';
+import { type Availability, createVerifier } from './verifier.ts';
 
-/** Whether what is appended arrives: Redis answers, and its subscriptions are there. */
-export interface Availability {
-  readonly available: boolean;
-  onChange(listener: () => void): () => void;
-}
+export type { Availability };
 
 export interface HubOptions {
   readonly log: TopicLog;
@@ -29,7 +26,7 @@ export interface HubOptions {
   readonly tailCheckMs?: number;
   /** Redis may be away for this long before subscribers are told. @default 250 */
   readonly degradedAfterMs?: number;
-  /** Test only [channel.ts]. @default true */
+  /** Test only: `false` delivers without proof of continuity. @default true */
   readonly checkGaps?: boolean;
   readonly now?: () => number;
   readonly random?: () => number;
@@ -37,7 +34,7 @@ export interface HubOptions {
 
 export interface Hub {
   readonly itemId: ItemId;
-  /** The topic's channel, held until `release`. @throws UsherError REDIS_NOT_READY, CONNECTION_LIMIT */
+  /** The topic's channel, held until `release`. @throws UsherError REDIS_NOT_READY, CONNECTION_LIMIT, DRAINING */
   acquire(topic: string): Promise<Channel>;
   release(channel: Channel): void;
   /** The channel that is there and knows its position. */
@@ -49,15 +46,16 @@ export interface Hub {
   deliverLocal(topic: string, tail: string): void;
   /** Tells this instance's subscribers who came and went, where the log's live channel does not. */
   tellPresence(topic: string, change: string): void;
+  /** Counts what a reader that joined was told. */
+  readonly joined: JoinObserver;
   readonly available: boolean;
   close(): void;
 }
 
-/** Channels that are proven anew at once when Redis returns. */
-const verifyAtOnce = 64;
-
-/** How long an unproven channel waits before it asks again while Redis answers. */
-const verifyAgainMs = 1_000;
+export interface JoinObserver {
+  replayed(events: number): void;
+  reset(reason: ResetReason): void;
+}
 
 /** Local fan-out of one instance: every topic somebody here listens to, and what keeps it true. */
 export function createHub(options: HubOptions): Hub {
@@ -65,27 +63,55 @@ export function createHub(options: HubOptions): Hub {
   const now = options.now ?? Date.now;
   const random = options.random ?? Math.random;
   const lingerMs = options.lingerMs ?? 5_000;
-  const tailCheckMs = options.tailCheckMs ?? 40_000;
   const maxTopics = options.maxTopics ?? 100_000;
   const itemId = createItemId(random);
   const channels = new Map<string, Channel>();
   const lingering = new Map<Channel, ReturnType<typeof setTimeout>>();
-  const unproven = new Set<Channel>();
+  /** Bounded by the readers that wait for them. */
   const inFlight = new Map<string, Promise<unknown>>();
   let groups = 0;
-  let verifying = false;
-  let degradeTimer: ReturnType<typeof setTimeout> | undefined;
   let closed = false;
+
+  const verifier = createVerifier({
+    availability,
+    channels: () => channels.values(),
+    logger,
+    tailCheckMs: options.tailCheckMs ?? 40_000,
+    degradedAfterMs: options.degradedAfterMs ?? 250,
+    now,
+    random,
+  });
 
   const remove = (channel: Channel): void => {
     clearTimeout(lingering.get(channel));
     lingering.delete(channel);
-    unproven.delete(channel);
+    verifier.forget(channel);
     if (channels.get(channel.topic) === channel) channels.delete(channel.topic);
     metrics.topics.set(channels.size);
   };
 
+  const letGoOf = (channel: Channel): void => {
+    remove(channel);
+    channel.dispose();
+  };
+
+  const observe: ChannelObserver = {
+    delivered: (frames) => metrics.eventsDelivered.inc(frames),
+    latency: (seconds) => metrics.deliverySeconds.observe(seconds),
+    healed: (events) => {
+      metrics.gapsHealed.inc();
+      logger.debug({ events }, '[Hub] filled a gap from the log');
+    },
+    reset: (reason, readers) => metrics.resets.labels(reason).inc(readers),
+    unproven: (channel, cause) => {
+      if (channels.get(channel.topic) === channel) verifier.doubt(channel);
+      if (!(cause instanceof RedisAwayError)) logger.error({ err: cause }, '[Hub] a topic could not be read');
+    },
+    ended: remove,
+  };
+
   const make = (topic: string): Channel => {
+    if (closed) throw new UsherError('DRAINING', { retryAfterMs: 1_000 });
     if (channels.size >= maxTopics) {
       throw new UsherError('CONNECTION_LIMIT', {
         message: 'This instance listens to as many topics as it may',
@@ -103,27 +129,13 @@ export function createHub(options: HubOptions): Hub {
         return groups.toString(36);
       },
       load: options.load(topic),
-      now,
       checkGaps: options.checkGaps ?? true,
-      observe: {
-        delivered: (frames) => metrics.eventsDelivered.inc(frames),
-        latency: (seconds) => metrics.deliverySeconds.observe(seconds),
-        healed: (events) => {
-          metrics.gapsHealed.inc();
-          logger.debug({ events }, '[Hub] filled a gap from the log');
-        },
-        reset: (reason, readers) => metrics.resets.labels(reason).inc(readers),
-        unproven: (unprovenChannel, cause) => {
-          unproven.add(unprovenChannel);
-          if (!(cause instanceof RedisAwayError)) logger.error({ err: cause }, '[Hub] a topic could not be read');
-        },
-        ended: remove,
-      },
+      now,
+      observe,
     });
-    // Checks are spread from the start: topics subscribed in one moment must not all ask in one moment.
     channel.started.then(
       () => {
-        channel.checkedAt = now() - random() * tailCheckMs;
+        channel.checkedAt = verifier.spread();
         if (!availability.available) channel.degrade();
       },
       () => {},
@@ -132,53 +144,6 @@ export function createHub(options: HubOptions): Hub {
     metrics.topics.set(channels.size);
     return channel;
   };
-
-  const verify = async (channel: Channel): Promise<void> => {
-    unproven.delete(channel);
-    channel.checkedAt = now();
-    await channel.verify();
-  };
-
-  /** Proves channels a bounded number at a time; stops when Redis goes again. */
-  const verifyAll = async (which: () => Iterable<Channel>): Promise<void> => {
-    if (verifying) return;
-    verifying = true;
-    try {
-      const queue = [...which()];
-      const worker = async (): Promise<void> => {
-        for (let channel = queue.pop(); channel !== undefined; channel = queue.pop()) {
-          if (closed || !availability.available) return;
-          await verify(channel);
-        }
-      };
-      await Promise.all(Array.from({ length: verifyAtOnce }, worker));
-    } finally {
-      verifying = false;
-    }
-  };
-
-  const stopListening = availability.onChange(() => {
-    clearTimeout(degradeTimer);
-    if (availability.available) {
-      for (const channel of channels.values()) unproven.add(channel);
-      void verifyAll(() => unproven);
-    } else {
-      degradeTimer = setTimeout(() => {
-        for (const channel of channels.values()) channel.degrade();
-      }, options.degradedAfterMs ?? 250);
-    }
-  });
-
-  const ticker = setInterval(() => {
-    if (!availability.available) return;
-    const due = now() - tailCheckMs;
-    void verifyAll(function* () {
-      yield* unproven;
-      for (const channel of channels.values()) {
-        if (channel.checkedAt < due && channel.position !== '' && !unproven.has(channel)) yield channel;
-      }
-    });
-  }, verifyAgainMs);
 
   const shared = <T>(key: string, start: () => Promise<T>): Promise<T> => {
     const known = inFlight.get(key) as Promise<T> | undefined;
@@ -191,19 +156,18 @@ export function createHub(options: HubOptions): Hub {
   const release = (channel: Channel): void => {
     channel.users -= 1;
     if (channel.users > 0 || channel.ended || closed) return;
+    const linger = (): void => {
+      clearTimeout(lingering.get(channel));
+      lingering.set(channel, setTimeout(letGo, lingerMs));
+    };
     const letGo = (): void => {
       lingering.delete(channel);
       if (channel.users > 0 || channel.ended) return;
       // While Redis is away this instance's memory is all there is for polls and new subscribers.
-      if (!availability.available) {
-        lingering.set(channel, setTimeout(letGo, lingerMs));
-        return;
-      }
-      remove(channel);
-      channel.dispose();
+      if (availability.available) letGoOf(channel);
+      else linger();
     };
-    clearTimeout(lingering.get(channel));
-    lingering.set(channel, setTimeout(letGo, lingerMs));
+    linger();
   };
 
   return {
@@ -221,10 +185,7 @@ export function createHub(options: HubOptions): Hub {
         return channel;
       } catch (cause) {
         channel.users -= 1;
-        if (!channel.ended) {
-          remove(channel);
-          channel.dispose();
-        }
+        if (!channel.ended) letGoOf(channel);
         throw cause instanceof RedisAwayError
           ? new UsherError('REDIS_NOT_READY', { retryAfterMs: 1_000, cause })
           : cause;
@@ -249,16 +210,17 @@ export function createHub(options: HubOptions): Hub {
     deliverLocal(topic, tail) {
       channels.get(topic)?.deliverLocal(localEventJson(now(), tail));
     },
+    joined: {
+      replayed: (events) => metrics.eventsReplayed.inc(events),
+      reset: (reason) => metrics.resets.labels(reason).inc(),
+    },
     close() {
       closed = true;
-      stopListening();
-      clearInterval(ticker);
-      clearTimeout(degradeTimer);
+      verifier.close();
       for (const timer of lingering.values()) clearTimeout(timer);
       lingering.clear();
-      for (const channel of channels.values()) channel.dispose();
+      for (const channel of [...channels.values()]) channel.dispose();
       channels.clear();
-      unproven.clear();
     },
   };
 }

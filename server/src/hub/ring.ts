@@ -27,7 +27,7 @@ export class Ring {
 
   push(entry: Entry): void {
     this.#entries.push(entry);
-    this.#bytes += entry.tail.length;
+    this.#bytes += Buffer.byteLength(entry.tail);
     if (this.#entries.length > this.#limits.maxEvents * 2 || this.#bytes > this.#limits.maxBytes * 2) this.#trim();
   }
 
@@ -56,7 +56,7 @@ export class Ring {
     let bytes = 0;
     let at = this.#entries.length;
     while (at > 0 && this.#entries.length - at < count) {
-      bytes += (this.#entries[at - 1] as Entry).tail.length;
+      bytes += Buffer.byteLength((this.#entries[at - 1] as Entry).tail);
       if (bytes > maxBytes) break;
       at -= 1;
     }
@@ -67,9 +67,9 @@ export class Ring {
   #trim(): void {
     let drop = Math.max(0, this.#entries.length - this.#limits.maxEvents);
     let bytes = this.#bytes;
-    for (let at = 0; at < drop; at += 1) bytes -= (this.#entries[at] as Entry).tail.length;
+    for (let at = 0; at < drop; at += 1) bytes -= Buffer.byteLength((this.#entries[at] as Entry).tail);
     while (bytes > this.#limits.maxBytes && drop < this.#entries.length) {
-      bytes -= (this.#entries[drop] as Entry).tail.length;
+      bytes -= Buffer.byteLength((this.#entries[drop] as Entry).tail);
       drop += 1;
     }
     if (drop === 0) return;

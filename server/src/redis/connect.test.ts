@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
 import { type Logger, pino } from 'pino';
 import { startProxy } from '../../../test/harness/proxy.ts';
 import { type Redis, startRedis } from '../../../test/harness/redis.ts';
@@ -6,6 +6,8 @@ import { startReplica } from '../../../test/harness/redis-replica.ts';
 import { eventually } from '../../../test/harness/wait.ts';
 import { type ConnectOptions, connectRedis } from './connect.ts';
 import { RedisAwayError, type RedisConnection } from './connection.ts';
+
+setDefaultTimeout(30_000);
 
 let redis: Redis;
 beforeAll(async () => {
@@ -214,13 +216,15 @@ test('a primary that was made a replica is let go of, though its connections sta
   await isReady(connection);
 });
 
-test('close() ends every connection, also in the middle of opening one', async () => {
+test('close() ends every connection, also one that is not there yet', async () => {
   await using proxy = await startProxy(redis.port);
   const ready = connect(proxy.port);
   await isReady(ready);
   const opening = connect(proxy.port);
   await eventually(() => proxy.counts().open >= 3, { intervalMs: 1 });
   await Promise.all([ready.close(), opening.close()]);
-  await eventually(() => proxy.counts().open === 0);
+  for (let n = 0; n < 20; n += 1) await connect(proxy.port).close();
+  await eventually(() => proxy.counts().accepted >= 40, { what: 'the sockets that were still on their way' });
+  await eventually(() => proxy.counts().open === 0, { what: 'no connection to be left' });
   await refusal(ready.send('k', ['PING']));
 });

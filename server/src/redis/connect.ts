@@ -91,6 +91,7 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
     send: (key, args, callOptions) => call((client) => client.send(key, args), callOptions),
     subscribe: subscriptions.add,
     unsubscribe: subscriptions.remove,
+    resubscribe: subscriptions.again,
     onState: commands.onState,
     onDelivery: delivery.onState,
     restartDelivery: (reason) => delivery.restart(reason),

@@ -53,6 +53,8 @@ export interface RedisConnection {
   subscribe(channel: string, listener: RedisListener): Promise<void>;
   /** MUST NOT reject: a subscription that cannot be ended now is not renewed. */
   unsubscribe(channel: string, listener: RedisListener): Promise<void>;
+  /** Ends a channel's subscription and begins it anew; who listens stays. @throws RedisAwayError */
+  resubscribe(channel: string): Promise<void>;
   /** Called after each change of `state`; gives the way to stop. */
   onState(listener: (state: RedisState) => void): () => void;
   /** Called after each change of `delivery`; `ready` comes when every channel is subscribed again. */

@@ -49,8 +49,14 @@ export function singleClient(url: string, timeoutMs: number): NodeClient {
   return {
     batches: true,
     connect: async () => {
-      await client.connect();
-      await check();
+      try {
+        await client.connect();
+        await check();
+      } catch (cause) {
+        // Destroyed while its socket was still connecting, node-redis rejects, and keeps the socket when it is there.
+        client.destroy();
+        throw cause;
+      }
     },
     destroy: () => client.destroy(),
     check,

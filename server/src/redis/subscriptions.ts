@@ -18,6 +18,8 @@ export interface Subscriptions {
   add(channel: string, listener: RedisListener): Promise<void>;
   /** MUST NOT reject. */
   remove(channel: string, listener: RedisListener): Promise<void>;
+  /** Subscribes anew what somebody listens to. @throws RedisAwayError */
+  again(channel: string): Promise<void>;
   /** Brings a new client to hold everything; rejects when it cannot. */
   renew(client: NodeClient): Promise<void>;
   /** Mends what changed in the very moment a client became ready. */
@@ -29,6 +31,8 @@ interface Subscription {
   readonly listeners: Set<RedisListener>;
   /** The client that has confirmed the channel; any other does not have it. */
   standsOn: NodeClient | null;
+  /** It is confirmed, and yet nothing comes. */
+  doubted: boolean;
   /** The one who is talking to Redis about this channel. */
   turn: Promise<void> | null;
 }
@@ -90,7 +94,9 @@ export function createSubscriptions({ log, line, timeoutMs }: SubscriptionsOptio
         }
         await end(client, channel, known);
       } else {
-        if (stands) return;
+        if (stands && !known.doubted) return;
+        if (stands) await end(client, channel, known);
+        known.doubted = false;
         if (client === null) throw new RedisAwayError('Redis is not ready', { ambiguous: false });
         await confirm(client, channel, known);
       }
@@ -120,7 +126,7 @@ export function createSubscriptions({ log, line, timeoutMs }: SubscriptionsOptio
 
   return {
     add(channel, listener) {
-      const known = subscriptions.get(channel) ?? { listeners: new Set(), standsOn: null, turn: null };
+      const known = subscriptions.get(channel) ?? { listeners: new Set(), standsOn: null, doubted: false, turn: null };
       subscriptions.set(channel, known);
       known.listeners.add(listener);
       return settle(channel, known);
@@ -129,6 +135,13 @@ export function createSubscriptions({ log, line, timeoutMs }: SubscriptionsOptio
     async remove(channel, listener) {
       const known = subscriptions.get(channel);
       if (known?.listeners.delete(listener) && known.listeners.size === 0) await settle(channel, known).catch(() => {});
+    },
+
+    async again(channel) {
+      const known = subscriptions.get(channel);
+      if (known === undefined || known.listeners.size === 0) return;
+      known.doubted = true;
+      await settle(channel, known);
     },
 
     async renew(client) {

@@ -42,6 +42,7 @@ export function createTestStores(limits: LogLimits): TestStores {
       heard.delete(listener);
       inner.unlisten(topic, listener);
     },
+    listenAgain: (topic) => reach(() => inner.listenAgain(topic)),
   };
   const tickets: TicketStore = {
     get ready() {

@@ -12,6 +12,18 @@ export function isGranted(principal: Principal, { topic, id, definition }: Resol
   return principal.topics.some((pattern) => matches(pattern, topic));
 }
 
+/**
+ * What a reader must find in a topic's head to read on; `undefined` for one who may read whoever owns it. A topic that
+ * is lost and not made again shows nothing to anybody.
+ */
+export function mayReadOn(
+  principal: Principal,
+  resolved: ResolvedTopic,
+): ((head: { readonly made: boolean; readonly owner: string | null }) => boolean) | undefined {
+  if (isGranted(principal, resolved)) return undefined;
+  return (head) => !head.made || head.owner === principal.userId;
+}
+
 /** Refuses a topic that is another's exactly as one that does not exist. @throws UsherError TOPIC_UNKNOWN */
 export function assertOwner(
   principal: Principal,

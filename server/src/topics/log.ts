@@ -83,18 +83,20 @@ export interface Range extends Head {
   readonly complete: boolean;
 }
 
+export interface AppendedMessage {
+  readonly kind: 'appended';
+  /** The position before the first entry. */
+  readonly before: string;
+  readonly entries: readonly Entry[];
+  readonly state: string | undefined;
+  /** Told when somebody makes the topic, and when it gets its owner; `null`: made, and nobody's. */
+  readonly owner: string | null | undefined;
+  readonly closed: boolean;
+}
+
 /** What the live channel of a topic says. */
 export type LiveMessage =
-  | {
-      readonly kind: 'appended';
-      /** The position before the first entry. */
-      readonly before: string;
-      readonly entries: readonly Entry[];
-      readonly state: string | undefined;
-      /** Told when somebody makes the topic, and when it gets its owner; `null`: made, and nobody's. */
-      readonly owner: string | null | undefined;
-      readonly closed: boolean;
-    }
+  | AppendedMessage
   | { readonly kind: 'deleted' }
   /** JSON `{"joined": Member[], "left": Member[]}`. */
   | { readonly kind: 'presence'; readonly change: string };
@@ -127,6 +129,8 @@ export interface TopicLog {
   /** MUST NOT deliver to a listener after `unlisten`. Resolves when messages will arrive. */
   listen(topic: string, listener: LiveListener): Promise<void>;
   unlisten(topic: string, listener: LiveListener): void;
+  /** Ends what a topic is heard by, and begins it anew, for a listener that heard nothing of what was appended. */
+  listenAgain(topic: string): Promise<void>;
 }
 
 export interface PageLimit {

@@ -255,6 +255,8 @@ export function createMemoryLog(options: MemoryLogOptions): MemoryLog {
       if (set?.delete(listener) && set.size === 0) listeners.delete(topic);
     },
 
+    async listenAgain() {},
+
     clear: () => topics.clear(),
 
     close() {

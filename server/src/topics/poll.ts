@@ -1,7 +1,6 @@
-import type { PollAnswer, PollInput, Principal, TopicItem } from '@usher/contracts';
+import { type PollAnswer, type PollInput, type Principal, type TopicItem, UsherError } from '@usher/contracts';
 import type { RawItem } from '../hub/frame.ts';
-import type { Hub } from '../hub/hub.ts';
-import { degradedJson } from '../hub/items.ts';
+import { degradedJson, restoredJson, toldDegraded } from '../hub/items.ts';
 import { join } from '../hub/join.ts';
 import type { Leaving } from '../leaving.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -9,16 +8,16 @@ import type { Authorize } from './authorize.ts';
 import { refuseAway } from './away.ts';
 import type { Definitions } from './definitions.ts';
 import { positionOf } from './position.ts';
+import { createSubscription, type SubscriptionOptions } from './subscription.ts';
 
-export interface PollOptions {
-  readonly hub: Hub;
+export interface PollOptions extends SubscriptionOptions {
   readonly authorize: Authorize;
   readonly definitions: Definitions;
   readonly metrics: Metrics;
-  readonly maxReplayEvents: number;
   /** An answer takes no further item past this many bytes. @default 1048576 */
   readonly maxAnswerBytes?: number;
-  readonly load: (topic: string) => (() => Promise<string | null>) | undefined;
+  /** How long a poll may take, besides its wait, to be brought to where the channel is, in ms. @default 5000 */
+  readonly joinTimeoutMs?: number;
   /** While this instance leaves no poll is held: those that wait are answered with what there is. */
   readonly leaving?: Pick<Leaving, 'since' | 'onBegin'>;
   /** They are answered over this time, in ms, and not all at once: each is asked again elsewhere. @default 2500 */
@@ -31,84 +30,83 @@ export type Poll = (principal: Principal, input: PollInput, signal: AbortSignal 
 
 /** One long poll: the items after a position, by the same way a subscription takes, and from the same memory. */
 export function createPoll(options: PollOptions): Poll {
-  const { hub, definitions, authorize, metrics } = options;
-  const maxAnswerBytes = options.maxAnswerBytes ?? 1_048_576;
-  const { leaving, leavingSpreadMs = 2_500, random = Math.random } = options;
+  const { hub, definitions, authorize, metrics, leaving, leavingSpreadMs = 2_500, random = Math.random } = options;
+  const { maxAnswerBytes = 1_048_576, joinTimeoutMs = 5_000 } = options;
   const isLeaving = (): boolean => leaving !== undefined && leaving.since !== null;
 
   return async (principal, input, signal) => {
     const resolved = definitions.resolve(input.topic);
     await authorize(principal, resolved, false);
     const channel = await hub.acquire(input.topic);
+    const reader = createSubscription({ principal, resolved, channel }, { ...input, presence: false }, options);
     const items: RawItem[] = [];
     const full = new AbortController();
+    const over = Promise.withResolvers<void>();
+    const stops: (() => void)[] = [];
+    const timers: ReturnType<typeof setTimeout>[] = [];
     let bytes = 0;
-    let detach: (() => void) | undefined;
-    let ended = false;
-    let wake: () => void = () => {};
+    let isLost = false;
+    const stop = (): void => {
+      full.abort();
+      over.resolve();
+    };
     const take = (item: RawItem): void => {
       // Where a poll begins anew it says so; where it merely goes on there is nothing to say.
       if (full.signal.aborted || item.json.startsWith('{"type":"resumed"')) return;
       items.push(item);
-      bytes += item.json.length;
-      if (items.length >= input.limit || bytes >= maxAnswerBytes) full.abort();
-      wake();
+      bytes += Buffer.byteLength(item.json);
+      if (items.length >= input.limit || bytes >= maxAnswerBytes) stop();
     };
-    const stop = (): void => {
-      full.abort();
-      wake();
+    const takeLive = (item: RawItem): void => {
+      take(item);
+      over.resolve();
+    };
+    const attach = (): void => {
+      stops.push(channel.read({ presence: false, history: input.history, item: takeLive }));
+      stops.push(channel.onEnd(over.resolve));
+      stops.push(
+        reader.watchOwner(() => {
+          isLost = true;
+          stop();
+        }),
+      );
     };
     signal?.addEventListener('abort', stop, { once: true });
+    if (signal?.aborted) stop();
     try {
-      await join(
-        {
-          signal: full.signal,
-          emit: take,
-          attach: () => {
-            const stopReading = channel.read({ presence: false, history: input.history, item: take });
-            const stopEnd = channel.onEnd(() => {
-              ended = true;
-              wake();
-            });
-            detach = () => {
-              stopReading();
-              stopEnd();
-            };
-          },
-        },
-        {
-          channel,
-          hub,
-          position: input.lastEventId === undefined ? undefined : positionOf(input.lastEventId),
-          history: input.history,
-          maxReplayEvents: options.maxReplayEvents,
-          load: options.load(input.topic),
-        },
-      ).catch(refuseAway);
+      timers.push(setTimeout(() => full.abort(), joinTimeoutMs));
+      await join({ signal: full.signal, emit: take, attach }, reader.join).catch(refuseAway);
+      clearTimeout(timers.pop());
       // That Redis is away is no news to one who comes back: answering at once would make it ask without end.
-      const isQuiet = items.length === 0 || (items.length === 1 && items[0]?.json === degradedJson);
-      if (isQuiet && detach !== undefined && !ended && input.waitMs > 0 && !full.signal.aborted && !isLeaving()) {
-        await new Promise<void>((resolve) => {
-          const timers = [setTimeout(() => wake(), input.waitMs)];
-          const forget = leaving?.onBegin(() => {
-            timers.push(setTimeout(() => wake(), leavingSpreadMs * random()));
-          });
-          wake = () => {
-            for (const timer of timers) clearTimeout(timer);
-            forget?.();
-            resolve();
-          };
-        });
+      const isQuiet = items.every((item) => item.json === degradedJson);
+      if (isQuiet && stops.length > 0 && input.waitMs > 0 && !isLeaving()) {
+        timers.push(setTimeout(over.resolve, input.waitMs));
+        const spread = (): void => void timers.push(setTimeout(over.resolve, leavingSpreadMs * random()));
+        if (leaving) stops.push(leaving.onBegin(spread));
+        await over.promise;
       }
+      if (isLost) throw new UsherError('TOPIC_UNKNOWN');
       metrics.polls.inc();
       return {
         items: items.map(({ id, json }) => ({ id, item: JSON.parse(json) as TopicItem })),
-        lastEventId: items.at(-1)?.id ?? input.lastEventId ?? channel.position,
+        lastEventId: comeBackWith(items, input.lastEventId ?? channel.position),
       };
     } finally {
       signal?.removeEventListener('abort', stop);
-      detach?.();
+      for (const timer of timers) clearTimeout(timer);
+      for (const leave of stops) leave();
       hub.release(channel);
     }
   };
+
+  /** The last id, marked where the reader believes Redis away: the next poll tells the end of it, not the fact again. */
+  function comeBackWith(items: readonly RawItem[], lastEventId: string): string {
+    let degraded = toldDegraded(lastEventId);
+    for (const { json } of items) {
+      if (json === degradedJson) degraded = true;
+      else if (json === restoredJson || /^\{"type":"(snapshot|reset)"/.test(json)) degraded = false;
+    }
+    const id = items.at(-1)?.id ?? lastEventId;
+    return toldDegraded(id) === degraded ? id : hub.itemId(positionOf(id), degraded);
+  }
 }

@@ -152,5 +152,7 @@ export function createRedisLog(options: RedisLogOptions): TopicLog {
       if (known.size === 0) relays.delete(topic);
       void redis.unsubscribe(keysOf(topic).live, relay);
     },
+
+    listenAgain: (topic) => redis.resubscribe(keysOf(topic).live),
   };
 }

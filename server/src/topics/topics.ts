@@ -1,9 +1,11 @@
-import type { Principal, TopicEvent, TopicsPort } from '@usher/contracts';
+import { type Principal, type TopicEvent, type TopicsPort, UsherError } from '@usher/contracts';
 import { eventJson } from '../hub/frame.ts';
-import type { Authorize } from './authorize.ts';
+import type { Hub } from '../hub/hub.ts';
+import { RedisAwayError } from '../redis/connection.ts';
+import { assertOwner, isGranted } from './access.ts';
 import { refuseAway } from './away.ts';
-import type { Definitions } from './definitions.ts';
-import type { TopicLog } from './log.ts';
+import type { Definitions, ResolvedTopic } from './definitions.ts';
+import type { Head, TopicLog } from './log.ts';
 import type { Poll } from './poll.ts';
 import { positionOf } from './position.ts';
 import type { Publisher } from './publisher.ts';
@@ -12,7 +14,7 @@ import type { Subscribe } from './subscribe.ts';
 export interface TopicsOptions {
   readonly log: TopicLog;
   readonly definitions: Definitions;
-  readonly authorize: Authorize;
+  readonly hub: Hub;
   readonly publisher: Publisher;
   readonly subscribe: Subscribe;
   readonly poll: Poll;
@@ -23,10 +25,14 @@ export interface TopicsOptions {
 
 /** Topics as the router asks for them. */
 export function createTopics(options: TopicsOptions): TopicsPort {
-  const { log, definitions, authorize, load } = options;
+  const { log, hub, definitions, load } = options;
   const maxPageBytes = options.maxPageBytes ?? 1_048_576;
-  const readable = async (principal: Principal, topic: string): Promise<void> =>
-    authorize(principal, definitions.resolve(topic), true);
+
+  /** Judged by the head that came with the answer: what was known of the topic before may be of another's. */
+  const assertReadable = (principal: Principal, resolved: ResolvedTopic, head: Pick<Head, 'made' | 'owner'>): void => {
+    if (!isGranted(principal, resolved)) assertOwner(principal, head);
+    else if (!head.made && resolved.definition.access === 'owner') throw new UsherError('TOPIC_UNKNOWN');
+  };
 
   return {
     ...options.publisher,
@@ -34,14 +40,20 @@ export function createTopics(options: TopicsOptions): TopicsPort {
     subscribe: options.subscribe,
 
     async state(principal, { topic }) {
-      await readable(principal, topic);
-      const snapshot = await log.snapshot(topic, { maxEvents: 0, maxBytes: 0, touch: false }).catch(refuseAway);
+      const resolved = definitions.resolve(topic);
+      const snapshot = await log
+        .snapshot(topic, { maxEvents: 0, maxBytes: 0, touch: false })
+        .catch((cause: unknown) => {
+          const known = cause instanceof RedisAwayError && hub.find(topic)?.localSnapshot(0, true);
+          return known || refuseAway(cause);
+        });
+      assertReadable(principal, resolved, snapshot);
       const state = snapshot.state ?? (await load(topic)?.()) ?? 'null';
       return { position: snapshot.last, state: JSON.parse(state) as unknown };
     },
 
     async history(principal, { topic, after, before, limit, reverse }) {
-      await readable(principal, topic);
+      const resolved = definitions.resolve(topic);
       const range = await log
         .range(topic, {
           after: after && positionOf(after),
@@ -51,6 +63,7 @@ export function createTopics(options: TopicsOptions): TopicsPort {
           maxBytes: maxPageBytes,
         })
         .catch(refuseAway);
+      assertReadable(principal, resolved, range);
       return {
         events: range.entries.map((entry) => JSON.parse(eventJson(entry)) as TopicEvent),
         position: range.last ?? '0-0',
