@@ -62,6 +62,33 @@ test('a proxy carries megabytes whole', async () => {
   await eventually(() => client.state.text.length === block.length);
 });
 
+test('a client that does not read holds the sender back, and gets everything once it reads', async () => {
+  const total = 64_000_000;
+  let sender: Socket | undefined;
+  const server = createServer((socket) => {
+    sender = socket;
+    socket.on('error', () => {});
+    socket.end(Buffer.alloc(total));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await using proxy = await startProxy((server.address() as { port: number }).port);
+  using client = dial(proxy);
+  client.socket.pause();
+  let before = -1;
+  await eventually(() => {
+    const { bytesDown } = proxy.counts();
+    const stands = bytesDown > 0 && bytesDown === before;
+    before = bytesDown;
+    return stands;
+  });
+  expect(before).toBeLessThan(total);
+  expect(sender?.destroyed).toBe(false);
+  client.socket.resume();
+  await within(client.closed);
+  expect(proxy.counts().bytesDown).toBe(total);
+  server.close();
+});
+
 test('cut() ends what is open and refuses until pass(), drop() takes new ones', async () => {
   await using echo = await startEcho();
   await using proxy = await startProxy(echo.port);
