@@ -67,7 +67,7 @@ export async function runAudit(
   await using crowd = await gatherCrowd({
     ...topics,
     fleet,
-    balancer: balancer.port,
+    balancer,
     size: options.subscribers,
     jobSlots,
     random,

@@ -52,7 +52,6 @@ export function describeReport(report: Report): string {
     ['degraded, restored', `${number(totals.degraded)}, ${number(totals.restored)}`],
     ['ends of topics told', number(totals.closed)],
     ['resets without need', number(totals.needlessResets)],
-    ['states out of step', number(totals.staleStates)],
   ];
   if (findings.blind > 0) rows.push(['LOGS NOT READ', number(findings.blind)]);
   const width = Math.max(...rows.map(([name]) => name.length));

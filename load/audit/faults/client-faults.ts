@@ -26,11 +26,15 @@ export const stallReaders: Fault = async ({ crowd, bulk, random, signal }) => {
 /** A network that dies without a word: neither side hears of it. */
 export const halfOpen: Fault = async ({ crowd, random, signal }) => {
   const ms = random.int(4_000, 9_000);
-  crowd.network.hold();
+  const everywhere = random.chance(0.5);
+  const networks = everywhere ? [crowd.network, crowd.balancer] : [crowd.network];
+  for (const network of networks) network.hold();
   await pause(ms, signal);
-  crowd.network.drop();
-  crowd.network.pass();
-  return { note: `connections without a peer for ${ms} ms` };
+  for (const network of networks) {
+    network.drop();
+    network.pass();
+  }
+  return { note: `connections without a peer for ${ms} ms${everywhere ? ', typed clients among them' : ''}` };
 };
 
 export const storm: Fault = async ({ crowd }) => {

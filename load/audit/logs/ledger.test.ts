@@ -13,7 +13,7 @@ function write(ledger: Ledger, from: string, entries: readonly string[]): void {
   let before = from;
   for (const entry of entries) {
     const [position = '', key = ''] = entry.split(' ');
-    ledger.add(position, before, key);
+    ledger.add(position, before, { key, hasState: false });
     before = position;
   }
 }
@@ -53,7 +53,7 @@ test('a log that was set back goes on as another branch, and what was lost is no
 
 test('add() gives the entry whose key is repeated in one log, not in another', () => {
   const ledger = ledgerOf(['1-1 a', '1-2 b']);
-  expect(ledger.add('1-3', '1-2', 'b')?.position).toBe('1-2');
+  expect(ledger.add('1-3', '1-2', { key: 'b', hasState: false })?.position).toBe('1-2');
   // Set back behind the first of them: its publisher had to repeat it.
-  expect(ledger.add('7-2', '1-1', 'b')).toBeUndefined();
+  expect(ledger.add('7-2', '1-1', { key: 'b', hasState: false })).toBeUndefined();
 });

@@ -1,3 +1,4 @@
+import type { AuditedData } from '../audited-data.ts';
 import { foldBetween, foldOf, foldOn } from './fold.ts';
 
 /** One entry of a log as the auditor read it, or the position a log began at. */
@@ -5,6 +6,8 @@ export interface LedgerEntry {
   readonly position: string;
   /** What its publisher called it; empty for a beginning. */
   readonly key: string;
+  /** Key of the last entry, itself included, that brought a state; empty where none did. */
+  readonly stateKey: string;
   readonly previous: LedgerEntry | null;
   /** Entries before it, itself included. */
   readonly depth: number;
@@ -58,7 +61,7 @@ export class Ledger {
   }
 
   /** Writes an entry down, if it is new; gives the entry of the same log whose key it repeats, if any. */
-  add(position: string, before: string, key: string): LedgerEntry | undefined {
+  add(position: string, before: string, { key, hasState }: AuditedData): LedgerEntry | undefined {
     const known = this.#entries.get(position);
     if (known) {
       this.tip = known;
@@ -69,6 +72,7 @@ export class Ledger {
     const entry: LedgerEntry = {
       position,
       key,
+      stateKey: hasState ? key : previous.stateKey,
       previous,
       depth: previous.depth + 1,
       fold: foldOn(previous.fold, foldOf(position, key)),
@@ -118,7 +122,7 @@ export class Ledger {
 
   #begin(position: string): LedgerEntry {
     const branch: Branch = { parent: null, from: 0 };
-    const entry: LedgerEntry = { position, key: '', previous: null, depth: 0, fold: 0, branch };
+    const entry: LedgerEntry = { position, key: '', stateKey: '', previous: null, depth: 0, fold: 0, branch };
     this.#entries.set(position, entry);
     this.#tips.set(branch, entry);
     return entry;

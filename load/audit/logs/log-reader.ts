@@ -1,7 +1,7 @@
 import { createClient } from 'redis';
 import { topicKeys } from '../../../server/src/topics/keys.ts';
+import { auditedData } from '../audited-data.ts';
 import type { Findings } from '../finding.ts';
-import { keyOf } from '../readers/reading.ts';
 import { Ledger } from './ledger.ts';
 
 export interface LogReaderOptions {
@@ -76,11 +76,11 @@ export function startLogReader({ redisPort, findings, intervalMs = 100 }: LogRea
   const write = (ledger: Ledger, rows: readonly Row[]): void => {
     for (const [position, fields] of rows) {
       const [, before = '', , tail = ''] = fields;
-      const key = keyOf((JSON.parse(`{${tail}}`) as { data: unknown }).data);
-      const repeated = ledger.add(position, before, key);
+      const audited = auditedData((JSON.parse(`{${tail}}`) as { readonly data: unknown }).data);
+      const repeated = ledger.add(position, before, audited);
       if (repeated) {
         const where = { topic: ledger.topic, who: 'log' };
-        findings.add('double', where, `key ${key} stands at ${repeated.position} and at ${position}`);
+        findings.add('double', where, `key ${audited.key} stands at ${repeated.position} and at ${position}`);
       }
     }
   };

@@ -62,6 +62,8 @@ export function createPublisher(options: PublisherOptions): Publisher {
         return `${id}.${count}`;
       });
       const keyed = events.map(({ name, data }, at) => ({ name, data: { ...data, k: keys[at] } }));
+      // Told in the event, too, so that each state can be compared with the position it came with.
+      if (withState) Object.assign(keyed.at(-1)?.data ?? {}, { s: 1 });
       const shared = { topic, durable, ...(withState && { state: { k: keys.at(-1) } }) };
       const single = keyed.length === 1;
       const path = single ? 'topic.publish' : 'topic.publishMany';

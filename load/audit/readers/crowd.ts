@@ -10,8 +10,8 @@ import { startTypedSubscriber } from './typed-subscriber.ts';
 
 export interface CrowdOptions {
   readonly fleet: Fleet;
-  /** Port of a load balancer before it. */
-  readonly balancer: number;
+  /** A load balancer before it. */
+  readonly balancer: Relay;
   readonly size: number;
   /** Busy topics, each followed by a share of all. */
   readonly hot: readonly string[];
@@ -30,6 +30,8 @@ export interface Crowd extends AsyncDisposable {
   readonly readings: readonly Reading[];
   /** The network some of the sockets come by. */
   readonly network: Relay;
+  /** What typed clients, and workers, come by. */
+  readonly balancer: Relay;
   readonly connects: number;
   /** How often typed clients went over to polling, and came back. */
   readonly fallbacks: { readonly gone: number; readonly returned: number };
@@ -103,7 +105,7 @@ export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
     sizes.typed += 1;
     const topics = [own.pick(hot), own.pick(cool)];
     startTypedSubscriber({
-      url: `http://127.0.0.1:${balancer}`,
+      url: `http://127.0.0.1:${balancer.port}`,
       token,
       random: own,
       readings: topics.map((topic) => reading(topic, who)),
@@ -132,6 +134,7 @@ export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
   return {
     readings,
     network,
+    balancer,
     sizes,
     fallbacks,
     get connects() {
@@ -156,6 +159,7 @@ export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
     },
     cutAll() {
       for (const subscriber of subscribers) subscriber.cut();
+      balancer.drop();
     },
     async [Symbol.asyncDispose]() {
       leaving.abort();

@@ -4,7 +4,8 @@ import { createFindings, type FindingKind } from '../finding.ts';
 import { Ledger } from '../logs/ledger.ts';
 import { Reading } from './reading.ts';
 
-const stand = () => {
+/** `stateful`: the position whose event brought a state. */
+const stand = (stateful?: string) => {
   const findings = createFindings(() => 0);
   const reading = new Reading('public:a', 'reader', findings);
   return {
@@ -23,7 +24,7 @@ const stand = () => {
     ledger(...positions: string[]): Ledger {
       const ledger = new Ledger('public:a');
       positions.reduce((before, position) => {
-        ledger.add(position, before, `k${position}`);
+        ledger.add(position, before, { key: `k${position}`, hasState: position === stateful });
         return position;
       });
       return ledger;
@@ -80,8 +81,8 @@ test('an event of another log under the next number is found when it is compared
   event('9-6');
   expect(found()).toEqual({});
   const log = ledger('1-4', '1-5', '1-6');
-  log.add('9-5', '1-4', 'x');
-  log.add('9-6', '9-5', 'k9-6');
+  log.add('9-5', '1-4', { key: 'x', hasState: false });
+  log.add('9-6', '9-5', { key: 'k9-6', hasState: false });
   reading.settle(log, { keptEvents: 100 });
   expect(found()).toEqual({ gap: 1 });
 });
@@ -101,7 +102,7 @@ test('a gap that was told is none, and one told without need is counted', () => 
   reset('9-0');
   event('9-1');
   const lost = ledger('1-4', '1-5');
-  lost.add('9-1', '9-0', 'k9-1');
+  lost.add('9-1', '9-0', { key: 'k9-1', hasState: false });
   expect(reading.settle(lost, { keptEvents: 100 }).needlessResets).toBe(0);
   expect(found()).toEqual({});
 
@@ -133,8 +134,9 @@ test('a subscription that says nothing first breaks the wire', () => {
   expect(found()).toEqual({ protocol: 1 });
 });
 
-test('a state that is not of its position is counted', () => {
-  const { reading, ledger } = stand();
+test('a state that is not of its position breaks the wire', () => {
+  const { reading, ledger, found } = stand('1-5');
   reading.take('1-5~a', { type: 'snapshot', state: { k: 'k1-4' }, events: [] });
-  expect(reading.settle(ledger('1-3', '1-4', '1-5'), { keptEvents: 100 }).staleStates).toBe(1);
+  reading.settle(ledger('1-3', '1-4', '1-5'), { keptEvents: 100 });
+  expect(found()).toEqual({ protocol: 1 });
 });

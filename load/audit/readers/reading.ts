@@ -1,4 +1,5 @@
 import type { ResetReason, TopicEvent, TopicItem } from '@usher/contracts';
+import { auditedData, keyOfState } from '../audited-data.ts';
 import type { Findings } from '../finding.ts';
 import { foldOf, foldOn } from '../logs/fold.ts';
 import type { Ledger, Stretch } from '../logs/ledger.ts';
@@ -14,8 +15,8 @@ interface Segment {
   last: string;
   count: number;
   fold: number;
-  /** Key of the state told at the beginning, where the topic's events bring one. */
-  readonly stateKey: string | undefined;
+  /** Key of the event whose state was told at the beginning; empty for none. */
+  readonly stateKey: string;
   /** Told from memory, with what an instance happened to know. */
   degraded: boolean;
 }
@@ -30,11 +31,8 @@ const bare = (id: string): string => {
   return tilde === -1 ? id : id.slice(0, tilde);
 };
 
-/** The key an audited publisher gave to an event or a state. */
-export const keyOf = (data: unknown): string => {
-  const key = (data as { readonly k?: unknown } | null)?.k;
-  return typeof key === 'string' ? key : '';
-};
+/** `expired` and `unknown` say that the log does not hold what follows; `limit` only that it is much. */
+const isDoubtful = (beginning: Beginning): boolean => beginning === 'expired' || beginning === 'unknown';
 
 /** What one reader of one topic saw and was told: stretches of events without a gap, not each event. */
 export class Reading {
@@ -129,21 +127,25 @@ export class Reading {
   }
 
   /** Compares what came with the log. `needless`: resets that told of a loss where there was none. */
-  settle(ledger: Ledger, options: { readonly keptEvents: number }): { needlessResets: number; staleStates: number } {
+  settle(ledger: Ledger, options: { readonly keptEvents: number }): { readonly needlessResets: number } {
     let needlessResets = 0;
-    let staleStates = 0;
     this.#segments.forEach((segment, at) => {
       const fault = segment.count === 0 ? null : ledger.faultOf(segment satisfies Stretch);
       if (fault !== null) this.#fault('gap', fault);
       const from = segment.from === null ? undefined : ledger.find(segment.from);
-      if (segment.stateKey !== undefined && !segment.degraded && from && from.key !== segment.stateKey)
-        staleStates += 1;
+      if (from && !segment.degraded && from.stateKey !== segment.stateKey) {
+        const [told, logged] = [segment.stateKey || 'none', from.stateKey || 'none'];
+        this.#fault(
+          'protocol',
+          `${segment.beginning} at ${from.position} with state ${told}; the log has ${logged} there`,
+        );
+      }
       const before = this.#segments[at - 1];
       const reached = before && ledger.find(before.count > 0 ? before.last : (before.from ?? ''));
-      if (segment.beginning === 'snapshot' || segment.beginning === 'gap' || !reached || !from) return;
+      if (!isDoubtful(segment.beginning) || !reached || !from) return;
       if (ledger.precedes(reached, from) && from.depth - reached.depth < options.keptEvents) needlessResets += 1;
     });
-    return { needlessResets, staleStates };
+    return { needlessResets };
   }
 
   #take(event: TopicEvent, id: string): void {
@@ -159,14 +161,14 @@ export class Reading {
     let segment = this.#segment;
     if (segment === undefined || seq !== this.#seq + 1) {
       if (!this.#breaks(position, seq)) return;
-      segment = this.#open('gap', null, undefined);
+      segment = this.#open('gap', null, '');
     }
     this.#ms = msOf(position);
     this.#seq = seq;
     if (segment.count === 0) segment.first = position;
     segment.last = position;
     segment.count += 1;
-    segment.fold = foldOn(segment.fold, foldOf(position, keyOf(event.data)));
+    segment.fold = foldOn(segment.fold, foldOf(position, auditedData(event.data).key));
   }
 
   /** An event that does not follow: says what it is; `true` where reading goes on from it. */
@@ -190,8 +192,7 @@ export class Reading {
     item: { state: unknown; events: readonly TopicEvent[] },
   ): void {
     const position = bare(id);
-    const key = keyOf(item.state);
-    this.#open(beginning, position, key === '' ? undefined : key);
+    this.#open(beginning, position, keyOfState(item.state));
     this.#isDegraded = false;
     this.#ms = msOf(position);
     this.#seq = seqOf(position);
@@ -207,7 +208,7 @@ export class Reading {
     }
   }
 
-  #open(beginning: Beginning, from: string | null, stateKey: string | undefined): Segment {
+  #open(beginning: Beginning, from: string | null, stateKey: string): Segment {
     const degraded = this.#isDegraded;
     const segment: Segment = { beginning, from, first: '', last: '', count: 0, fold: 0, stateKey, degraded };
     this.#segments.push(segment);

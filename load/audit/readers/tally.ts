@@ -14,8 +14,6 @@ export interface Totals {
   resets: { expired: number; unknown: number; limit: number };
   /** Resets that told of a loss where nothing was lost. */
   needlessResets: number;
-  /** States that were told with a position of which they are not. */
-  staleStates: number;
 }
 
 export interface Tally {
@@ -36,12 +34,11 @@ export function createTally(log: LogReader, keptEvents: number): Tally {
     closed: 0,
     resets: { expired: 0, unknown: 0, limit: 0 },
     needlessResets: 0,
-    staleStates: 0,
   };
   return {
     totals,
     settle(reading) {
-      const { needlessResets, staleStates } = reading.settle(log.ledger(reading.topic), { keptEvents });
+      const { needlessResets } = reading.settle(log.ledger(reading.topic), { keptEvents });
       totals.readings += 1;
       totals.deliveries += reading.delivered;
       totals.local += reading.local;
@@ -54,7 +51,6 @@ export function createTally(log: LogReader, keptEvents: number): Tally {
       totals.resets.unknown += reading.resets.unknown;
       totals.resets.limit += reading.resets.limit;
       totals.needlessResets += needlessResets;
-      totals.staleStates += staleStates;
     },
   };
 }
