@@ -12,7 +12,10 @@ export interface Side {
 /** What one side did in one round. */
 export interface Measured {
   readonly amount: number;
+  /** Of all its processes. */
   readonly cpuUs: number;
+  /** Of the process that used most: what it can do when nothing else is in its way. */
+  readonly busiestUs: number;
   readonly wallUs: number;
 }
 
@@ -53,7 +56,7 @@ function verdict(ratio: number, { aim }: Figure): string {
   return `aim ${'atMost' in aim ? `≤ ${aim.atMost}` : `≥ ${aim.atLeast}`}: ${met ? 'met' : 'MISSED'}`;
 }
 
-const used = (side: Side): number => side.pids.reduce((sum, pid) => sum + cpuUs(pid), 0);
+const used = (side: Side): readonly number[] => side.pids.map(cpuUs);
 
 /** One round: blocks of the two sides in turns, so that whatever else the machine does meets both. */
 async function measure({ sides, blocks }: CompareOptions): Promise<readonly [Measured, Measured]> {
@@ -68,11 +71,15 @@ async function measure({ sides, blocks }: CompareOptions): Promise<readonly [Mea
       walls[at] = (walls[at] ?? 0) + (performance.now() - startedAt) * 1_000;
     }
   }
-  const measured = (at: 0 | 1): Measured => ({
-    amount: amounts[at] ?? 0,
-    cpuUs: used(sides[at]) - (before[at] ?? 0),
-    wallUs: walls[at] ?? 0,
-  });
+  const measured = (at: 0 | 1): Measured => {
+    const spent = used(sides[at]).map((us, process) => us - (before[at]?.[process] ?? 0));
+    return {
+      amount: amounts[at] ?? 0,
+      cpuUs: spent.reduce((sum, us) => sum + us, 0),
+      busiestUs: Math.max(...spent),
+      wallUs: walls[at] ?? 0,
+    };
+  };
   return [measured(0), measured(1)];
 }
 

@@ -9,13 +9,14 @@ export interface Crowd {
   readonly size: number;
   /** Adds subscribers; settles when all of them are subscribed. */
   seat(seats: readonly Seat[]): Promise<void>;
-  /** Runs `publish`, and settles when every subscriber has `each` messages more. */
+  /** Runs `publish`, and settles when every subscriber, or on one thread their average, has `each` messages more. */
   receive(each: number, publish: () => Promise<unknown>): Promise<void>;
   leave(): Promise<void>;
 }
 
 export interface Threads extends Disposable {
-  crowd(name: string): Crowd;
+  /** @param spread threads the crowd is seated on; by default all */
+  crowd(name: string, spread?: number): Crowd;
 }
 
 /** Threads for the reading side: with one, that side would be slower than the server it reads from. */
@@ -40,15 +41,16 @@ export function startThreads(count = 2): Threads {
   };
   const order = (thread: number, message: Order): void => workers[thread]?.postMessage(message);
 
-  const crowd = (name: string): Crowd => {
-    const sizes = workers.map(() => 0);
-    const expected = workers.map(() => 0);
+  const crowd = (name: string, spread = count): Crowd => {
+    const used = Array.from({ length: spread }, (_, thread) => thread);
+    const sizes = used.map(() => 0);
+    const expected = used.map(() => 0);
     return {
       get size() {
         return sizes.reduce((sum, size) => sum + size, 0);
       },
       async seat(seats) {
-        const shares = workers.map((_, thread) => seats.filter((_seat, at) => at % workers.length === thread));
+        const shares = used.map((thread) => seats.filter((_seat, at) => at % spread === thread));
         const connected = shares.map((share, thread) => {
           sizes[thread] = (sizes[thread] ?? 0) + share.length;
           order(thread, { type: 'connect', crowd: name, seats: share });
@@ -57,7 +59,7 @@ export function startThreads(count = 2): Threads {
         await Promise.all(connected);
       },
       async receive(each, publish) {
-        const arrived = workers.map((_, thread) => {
+        const arrived = used.map((thread) => {
           expected[thread] = (expected[thread] ?? 0) + each * (sizes[thread] ?? 0);
           order(thread, { type: 'expect', crowd: name, messages: expected[thread] });
           return report('arrived', name, thread);
@@ -66,7 +68,7 @@ export function startThreads(count = 2): Threads {
       },
       async leave() {
         await Promise.all(
-          workers.map((_, thread) => {
+          used.map((thread) => {
             order(thread, { type: 'leave', crowd: name });
             return report('left', name, thread);
           }),

@@ -34,8 +34,8 @@ using threads = startThreads();
 const tokens = await Promise.all(Array.from({ length: subscribers }, (_, at) => mintToken({ userId: `reader-${at}` })));
 const usherCrowd = threads.crowd('usher');
 const bareCrowd = threads.crowd('bare');
-await usherCrowd.seat(tokens.map((token) => ({ url: usher.url, token, topic })));
-await bareCrowd.seat(tokens.map(() => ({ url: bare.url })));
+await usherCrowd.seat(tokens.map((token) => ({ url: usher.url, token, topics: [topic] })));
+await bareCrowd.seat(tokens.map(() => ({ url: bare.url, topics: [] })));
 
 const toUsher = publishUsher({ url: usher.url, token: await publisherToken(), topic });
 const toBare = publishBare(bare.url);

@@ -26,8 +26,8 @@ export async function memoryPerConnection({ threads, redis, steps, topic }: Memo
   await using bare = await startBare('./bare-publish.ts');
   const users = warmUp + (steps.at(-1) ?? 0);
   const tokens = await Promise.all(Array.from({ length: users }, (_, at) => mintToken({ userId: `holder-${at}` })));
-  const usherSeats: Seat[] = tokens.map((token) => ({ url: usher.url, token, topic }));
-  const bareSeats: Seat[] = tokens.map(() => ({ url: bare.url }));
+  const usherSeats: Seat[] = tokens.map((token) => ({ url: usher.url, token, topics: [topic] }));
+  const bareSeats: Seat[] = tokens.map(() => ({ url: bare.url, topics: [] }));
 
   const seatBoth = async (crowds: readonly [Crowd, Crowd], from: number, to: number): Promise<void> => {
     await crowds[0].seat(usherSeats.slice(from, to));

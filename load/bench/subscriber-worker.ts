@@ -4,11 +4,11 @@
  */
 declare const self: Worker;
 
-/** Who connects where; with a token a ticket is taken first, with a topic it is subscribed to. */
+/** Who connects where; with a token a ticket is taken first, and the topics are subscribed to. */
 export interface Seat {
   readonly url: string;
   readonly token?: string;
-  readonly topic?: string;
+  readonly topics: readonly string[];
 }
 
 export type Order =
@@ -51,15 +51,17 @@ async function open(seat: Seat, crowd: Crowd): Promise<void> {
     reject(new Error(message));
     if (!crowd.leaving) report({ type: 'failed', message });
   };
-  let subscribed = seat.topic === undefined;
+  let missing = seat.topics.length;
   ws.onopen = () => {
-    if (subscribed) return resolve();
-    const params = { path: 'topic.subscribe', input: { topic: seat.topic } };
-    ws.send(JSON.stringify({ id: 1, method: 'subscription', params }));
+    if (missing === 0) return resolve();
+    const calls = seat.topics.map((topic, at) => {
+      return { id: at + 1, method: 'subscription', params: { path: 'topic.subscribe', input: { topic } } };
+    });
+    ws.send(JSON.stringify(calls.length === 1 ? calls[0] : calls));
   };
   ws.onmessage = ({ data }) => {
     if (data === 'PING') return ws.send('PONG');
-    if (subscribed) {
+    if (missing === 0) {
       crowd.received += 1;
       if (crowd.received === crowd.expected) report({ type: 'arrived', crowd: crowd.name });
       return;
@@ -68,8 +70,8 @@ async function open(seat: Seat, crowd: Crowd): Promise<void> {
     if (text.includes('"error"')) return reject(new Error(`Subscribing was refused: ${text}`));
     // Whoever has the snapshot is in the group: both happen in one turn of the server.
     if (!text.includes('"snapshot"')) return;
-    subscribed = true;
-    resolve();
+    missing -= 1;
+    if (missing === 0) resolve();
   };
   await promise;
 }
