@@ -16,6 +16,11 @@ import { printMachine } from './machine.ts';
 import { publishUsher } from './publish.ts';
 import type { Seat } from './subscriber-worker.ts';
 
+/** A side with servers of its own, which end with this process if not before. */
+interface Instances extends Side {
+  end(): Promise<void>;
+}
+
 const smoke = process.argv.includes('--smoke');
 const rounds = smoke ? 1 : 5;
 const token = await publisherToken();
@@ -39,7 +44,7 @@ async function manyTopics(redis: Redis, threads: Threads): Promise<void> {
   const atOnce = 20;
   const eventsPerBlock = smoke ? 100 : 500;
 
-  const side = async (name: string, topics: readonly string[]): Promise<Side & AsyncDisposable> => {
+  const side = async (name: string, topics: readonly string[]): Promise<Instances> => {
     const server = await startInstance(redis);
     const crowd = threads.crowd(name, 1);
     await crowd.seat(await seatsAt(server.url, chunks(topics, topicsPerSocket)));
@@ -59,17 +64,17 @@ async function manyTopics(redis: Redis, threads: Threads): Promise<void> {
         await crowd.receive(each, () => Promise.all(Array.from({ length: atOnce }, inTurn)));
         return eventsPerBlock;
       },
-      async [Symbol.asyncDispose]() {
+      async end() {
         await crowd.leave();
         await server.kill();
       },
     };
   };
-  await using many = await side(
+  const many = await side(
     `${count} topics`,
     Array.from({ length: count }, (_, at) => `public:many-${at}`),
   );
-  await using one = await side('1 topic', ['public:only']);
+  const one = await side('1 topic', ['public:only']);
   await compare({
     title: `Events of ${count} topics with one subscriber each, beside as many events of one topic with one`,
     sides: [many, one],
@@ -77,6 +82,8 @@ async function manyTopics(redis: Redis, threads: Threads): Promise<void> {
     rounds,
     blocks: smoke ? 2 : 6,
   });
+  await many.end();
+  await one.end();
 }
 
 async function twoInstances(redis: Redis, threads: Threads): Promise<void> {
@@ -84,7 +91,7 @@ async function twoInstances(redis: Redis, threads: Threads): Promise<void> {
   /** Published one after the other, so that each is a turn and a write of its own. */
   const eventsPerBlock = smoke ? 5 : 20;
 
-  const side = async (name: string, instances: number): Promise<Side & AsyncDisposable> => {
+  const side = async (name: string, instances: number): Promise<Instances> => {
     const topic = `public:${instances}-instances`;
     const servers = await Promise.all(Array.from({ length: instances }, () => startInstance(redis)));
     const crowd = threads.crowd(name);
@@ -106,7 +113,7 @@ async function twoInstances(redis: Redis, threads: Threads): Promise<void> {
         });
         return eventsPerBlock * crowd.size;
       },
-      async [Symbol.asyncDispose]() {
+      async end() {
         await crowd.leave();
         await Promise.all(servers.map((server) => server.kill()));
       },
@@ -114,8 +121,8 @@ async function twoInstances(redis: Redis, threads: Threads): Promise<void> {
   };
   const cores = availableParallelism();
   const enough = cores < 4 ? `; these are ${cores} cores, where 4 are wanted` : '';
-  await using two = await side('two instances', 2);
-  await using one = await side('one', 1);
+  const two = await side('two instances', 2);
+  const one = await side('one', 1);
   await compare({
     title: `One topic on two instances with ${subscribers} subscribers each, beside one instance with ${subscribers}${enough}`,
     sides: [two, one],
@@ -135,6 +142,8 @@ async function twoInstances(redis: Redis, threads: Threads): Promise<void> {
     rounds,
     blocks: smoke ? 2 : 6,
   });
+  await two.end();
+  await one.end();
 }
 
 printMachine();
