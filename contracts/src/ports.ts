@@ -128,12 +128,15 @@ export interface Check {
 export interface Liveness {
   readonly status: 'ok';
   readonly version: string;
+  /** Which of several answered. */
+  readonly instanceId?: string;
 }
 
 export interface Readiness {
   readonly status: 'ok' | 'unavailable';
   readonly checks: Readonly<Record<string, Check>>;
   readonly version: string;
+  readonly instanceId?: string;
 }
 
 export interface HealthPort {

@@ -8,9 +8,11 @@ import { type Granted, grantedOf } from './auth/verdict.ts';
 import type { Config } from './config/config.ts';
 import { createConnectionRegistry } from './connections/registry.ts';
 import { drain, drainPlan } from './drain.ts';
+import { createChecks } from './health/checks.ts';
 import { createDeliveryProbe } from './health/delivery-probe.ts';
 import { watchEventLoop } from './health/event-loop.ts';
 import { createHealth } from './health/health.ts';
+import { createMemoryWatch } from './health/memory-watch.ts';
 import { type Availability, createHub } from './hub/hub.ts';
 import { createLeaving } from './leaving.ts';
 import { createLeasedRate } from './limits/leased-rate.ts';
@@ -18,6 +20,7 @@ import { createMemoryRateLimiter } from './limits/memory.ts';
 import { refuseUnless } from './limits/rate.ts';
 import { createRedisRateLimiter } from './limits/redis.ts';
 import { createLog, type Log } from './log.ts';
+import { setGauges } from './metrics/gauges.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { createMemoryPresence } from './presence/memory.ts';
 import { createPresence } from './presence/presence.ts';
@@ -25,6 +28,7 @@ import { createRedisPresence } from './presence/redis.ts';
 import { connectRedis } from './redis/connect.ts';
 import type { RedisConnection } from './redis/connection.ts';
 import { currentRuntime } from './runtime/current.ts';
+import { createSampledLog } from './sampled-log.ts';
 import { createMemoryTicketStore } from './tickets/memory.ts';
 import { createRedisTicketStore } from './tickets/redis.ts';
 import type { TicketStore } from './tickets/store.ts';
@@ -91,6 +95,12 @@ const minBodyBytes = 1_048_576;
 /** How long the last answers and closing handshakes of a drain may take. */
 const lastWordsMs = 250;
 
+/** Connections of one instance: far above what its memory takes, and a bound. */
+const maxConnections = 100_000;
+
+/** So many that, of six primaries, one in fifty instances leaves one unprobed; of three, none. */
+const clusterProbeChannels = 32;
+
 /** Wires the service together and starts it: the one place that knows which twin of each port is used. */
 export async function startServer(options: ServerOptions): Promise<UsherServer> {
   const { config } = options;
@@ -117,10 +127,11 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
           }),
           (connection) => connection.close(),
         );
-  const probe = redis && onClose(createDeliveryProbe({ redis, log }), (it) => it.close());
-  const eventLoop = onClose(watchEventLoop({ onLag: (seconds) => metrics.eventLoopLagSeconds.set(seconds) }), (it) =>
-    it.close(),
-  );
+  const probeChannels = (config.redisUrls?.length ?? 1) > 1 ? clusterProbeChannels : 1;
+  const probe = redis && onClose(createDeliveryProbe({ redis, log, channels: probeChannels }), (it) => it.close());
+  const memory = redis && onClose(createMemoryWatch({ redis, log }), (it) => it.close());
+  const onLag = (seconds: number): void => metrics.eventLoopLagSeconds.observe(seconds);
+  const eventLoop = onClose(watchEventLoop({ onLag }), (it) => it.close());
 
   const limiter = redis ? createRedisRateLimiter({ redis }) : createMemoryRateLimiter();
   const publishRate = createLeasedRate({ limiter, limit: config.publishesPerSecond, windowMs: 1_000 });
@@ -130,6 +141,7 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
       redis,
       log,
       maxConnectionsPerUser: config.maxConnectionsPerUser,
+      maxConnections,
       overflow: config.connectionLimitPolicy,
       onRefused: (code) => metrics.refusals.labels(code).inc(),
     }),
@@ -138,7 +150,7 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
   const tickets = onClose(
     createTickets({
       store: options.stores?.tickets ?? (redis ? createRedisTicketStore({ redis }) : createMemoryTicketStore()),
-      log,
+      log: createSampledLog({ log, onSuppressed: (lines) => metrics.logLinesSuppressed.inc(lines) }),
       rateLimiter: limiter,
       isRevoked: (principal, issuedAt) => registry.revocations.isRevoked(principal, issuedAt),
       onIssue: () => metrics.ticketsIssued.inc(),
@@ -231,13 +243,17 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
 
   const health = createHealth({
     version,
-    checks: {
-      redis: () =>
-        redis ? { ok: redis.state === 'ready', mode: 'redis' } : { ok: availability.available, mode: 'memory' },
-      delivery: () => (probe ? { ok: probe.ok, ageMs: probe.ageMs } : { ok: true, mode: 'memory' }),
-      draining: () => ({ ok: leaving.since === null }),
-      eventLoop: () => ({ ok: eventLoop.lagMs < 5_000, lagMs: Math.round(eventLoop.lagMs) }),
-    },
+    instanceId,
+    checks: createChecks({
+      redis,
+      probe,
+      memory,
+      availability,
+      leaving,
+      eventLoop,
+      connections: () => registry.size,
+      maxConnections,
+    }),
   });
   const ports: UsherPorts = {
     tickets,
@@ -327,18 +343,11 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
     ),
   });
   publish = listener.publish;
-  const gauges = setInterval(() => {
-    if (redis) {
-      metrics.redisUp.labels('commands').set(redis.state === 'ready' ? 1 : 0);
-      metrics.redisUp.labels('delivery').set(redis.delivery === 'ready' ? 1 : 0);
-    }
-    if (probe?.ageMs != null) metrics.probeAgeSeconds.set(probe.ageMs / 1_000);
-  }, 1_000);
+  onClose(setGauges(metrics, { health, redis, probe, memory, inFlight }), (stop) => stop());
 
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
     closing ??= (async () => {
-      clearInterval(gauges);
       sockets.close();
       await listener.stop(true);
       for (const closer of closers) await closer();

@@ -1,28 +1,34 @@
 export interface EventLoopOptions {
-  /** @default 500 */
+  /** @default 200 */
   readonly intervalMs?: number;
+  /** Told how late each timer was. */
   readonly onLag: (seconds: number) => void;
 }
 
 export interface EventLoop {
-  /** How late the last timer ran, in ms; what is overdue right now counts too. */
+  /** The most a timer was late in the last seconds, in ms; what is overdue right now counts too. */
   readonly lagMs: number;
   close(): void;
 }
 
+/** A stall is remembered for so many timers: who asks only now and then must not find the one moment that was good. */
+const remembered = 25;
+
 /** Measures how late the event loop runs a timer. */
-export function watchEventLoop({ intervalMs = 500, onLag }: EventLoopOptions): EventLoop {
+export function watchEventLoop({ intervalMs = 200, onLag }: EventLoopOptions): EventLoop {
+  const lags: number[] = [];
   let expected = performance.now() + intervalMs;
-  let lagMs = 0;
   const timer = setInterval(() => {
     const at = performance.now();
-    lagMs = Math.max(0, at - expected);
+    const lagMs = Math.max(0, at - expected);
     expected = at + intervalMs;
+    lags.push(lagMs);
+    if (lags.length > remembered) lags.shift();
     onLag(lagMs / 1_000);
   }, intervalMs);
   return {
     get lagMs() {
-      return Math.max(lagMs, performance.now() - expected);
+      return Math.max(0, ...lags, performance.now() - expected);
     },
     close: () => clearInterval(timer),
   };
