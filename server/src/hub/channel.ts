@@ -242,8 +242,9 @@ export class Channel {
   /** Takes what has waited. What does not follow is older than what does, or is found by one read of the log. */
   #drainPending(): void {
     if (this.#pending === null) return;
-    let missing = this.#pendingLost;
     const pending = this.#pending;
+    const lost = this.#pendingLost;
+    let missing = false;
     this.#pending = null;
     this.#pendingLost = false;
     for (const message of pending) {
@@ -252,7 +253,7 @@ export class Channel {
       else if (this.#takeAppended(message)) missing = false;
       else missing = true;
     }
-    if (missing) void this.#heal();
+    if (missing || lost) void this.#heal();
   }
 
   #take(message: LiveMessage): void {

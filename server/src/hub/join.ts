@@ -134,8 +134,10 @@ async function reset(
 }
 
 /** From memory where this instance knows enough, or where its memory is all there is; else from the log. */
-async function snapshotFor({ channel, hub, history, load }: JoinOptions): Promise<Snapshot> {
+async function snapshotFor({ channel, hub, history, load, mayRead }: JoinOptions): Promise<Snapshot> {
   let snapshot = channel.localSnapshot(history, !hub.available) ?? null;
+  // This instance may not have heard yet whose the topic is.
+  if (snapshot && mayRead && !mayRead(snapshot)) snapshot = null;
   snapshot ??= await hub.snapshot(channel.topic, history).catch(unlessAway);
   snapshot ??= channel.localSnapshot(history, true) as Snapshot;
   if (snapshot.state !== null || load === undefined) return snapshot;

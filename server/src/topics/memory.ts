@@ -46,6 +46,8 @@ export interface MemoryLog extends TopicLog {
   notify(topic: string, message: LiveMessage): void;
   /** Loses everything, as a Redis without persistence does; who listens is not told. */
   clear(): void;
+  /** Takes a copy of everything; what it gives puts it back, as a backup or a lagging replica would, and tells nobody. */
+  copy(): () => void;
   close(): void;
 }
 
@@ -259,6 +261,14 @@ export function createMemoryLog(options: MemoryLogOptions): MemoryLog {
 
     clear: () => topics.clear(),
 
+    copy() {
+      const copies = [...topics].map(([topic, stored]) => [topic, copyOf(stored)] as const);
+      return () => {
+        topics.clear();
+        for (const [topic, stored] of copies) topics.set(topic, copyOf(stored));
+      };
+    },
+
     close() {
       clearInterval(sweep);
       topics.clear();
@@ -266,6 +276,12 @@ export function createMemoryLog(options: MemoryLogOptions): MemoryLog {
     },
   };
 }
+
+const copyOf = (stored: StoredTopic): StoredTopic => ({
+  ...stored,
+  entries: [...stored.entries],
+  idempotency: new Map(stored.idempotency),
+});
 
 function pageOf(entries: readonly StoredEntry[], { maxEvents, maxBytes }: PageLimit): Entry[] {
   const page: Entry[] = [];

@@ -1,4 +1,11 @@
-import { type PollAnswer, type PollInput, type Principal, type TopicItem, UsherError } from '@usher/contracts';
+import {
+  type PollAnswer,
+  type PollInput,
+  type Principal,
+  type TopicItem,
+  UsherError,
+  type Work,
+} from '@usher/contracts';
 import type { RawItem } from '../hub/frame.ts';
 import { degradedJson, restoredJson, toldDegraded } from '../hub/items.ts';
 import { join } from '../hub/join.ts';
@@ -26,7 +33,11 @@ export interface PollOptions extends SubscriptionOptions {
   readonly random?: () => number;
 }
 
-export type Poll = (principal: Principal, input: PollInput, signal: AbortSignal | undefined) => Promise<PollAnswer>;
+export type Poll = (
+  principal: Principal,
+  input: PollInput,
+  work: Pick<Work, 'signal' | 'rest'> | undefined,
+) => Promise<PollAnswer>;
 
 /** One long poll: the items after a position, by the same way a subscription takes, and from the same memory. */
 export function createPoll(options: PollOptions): Poll {
@@ -34,7 +45,8 @@ export function createPoll(options: PollOptions): Poll {
   const { maxAnswerBytes = 1_048_576, joinTimeoutMs = 5_000 } = options;
   const isLeaving = (): boolean => leaving !== undefined && leaving.since !== null;
 
-  return async (principal, input, signal) => {
+  return async (principal, input, work) => {
+    const signal = work?.signal;
     const resolved = definitions.resolve(input.topic);
     await authorize(principal, resolved, false);
     const channel = await hub.acquire(input.topic);
@@ -83,6 +95,7 @@ export function createPoll(options: PollOptions): Poll {
         timers.push(setTimeout(over.resolve, input.waitMs));
         const spread = (): void => void timers.push(setTimeout(over.resolve, leavingSpreadMs * random()));
         if (leaving) stops.push(leaving.onBegin(spread));
+        work?.rest();
         await over.promise;
       }
       if (isLost) throw new UsherError('TOPIC_UNKNOWN');
