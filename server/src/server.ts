@@ -25,6 +25,7 @@ import { createMetrics } from './metrics/metrics.ts';
 import { createMemoryPresence } from './presence/memory.ts';
 import { createPresence } from './presence/presence.ts';
 import { createRedisPresence } from './presence/redis.ts';
+import { redisAvailability } from './redis/availability.ts';
 import { connectRedis } from './redis/connect.ts';
 import type { RedisConnection } from './redis/connection.ts';
 import { currentRuntime } from './runtime/current.ts';
@@ -382,18 +383,3 @@ const authRequest = ({ request, url, address, traceId }: RequestFacts): AuthRequ
 
 /** Without Redis there is nothing that could be away. */
 const alwaysAvailable: Availability = { available: true, onChange: () => () => {} };
-
-function redisAvailability(redis: RedisConnection): Availability {
-  const isAvailable = () => redis.state === 'ready' && redis.delivery === 'ready';
-  return {
-    get available() {
-      return isAvailable();
-    },
-    onChange(listener) {
-      const stops = [redis.onState(listener), redis.onDelivery(listener)];
-      return () => {
-        for (const stop of stops) stop();
-      };
-    },
-  };
-}
