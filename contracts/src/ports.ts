@@ -91,7 +91,8 @@ export interface TopicsPort {
     input: { readonly topic: string },
   ): Promise<{ readonly position: string; readonly state: unknown }>;
   history(principal: Principal, input: HistoryInput): Promise<TopicPage>;
-  poll(principal: Principal, input: PollInput, signal: AbortSignal | undefined): Promise<PollAnswer>;
+  /** `work` is told before a long wait. */
+  poll(principal: Principal, input: PollInput, work: Pick<Work, 'signal' | 'rest'> | undefined): Promise<PollAnswer>;
   subscribe(
     principal: Principal,
     input: SubscribeInput,
@@ -158,6 +159,10 @@ export interface UsherPorts {
 export interface Work {
   /** Aborts when the caller has left, or, with a `UsherError`, when the right to it has ended. */
   readonly signal: AbortSignal;
+  /** Resolves when it may make an answer of any size: such answers of one caller are made a few at a time. */
+  turn(): Promise<void>;
+  /** Gives the turn back before a long wait, after which little is to be answered. */
+  rest(): void;
   /** Gives its place back. */
   end(): void;
 }

@@ -74,10 +74,11 @@ export function describeError(error: TRPCError): ErrorDescription {
 const signedIn = t.procedure.use(async ({ ctx, type, signal, next }) => {
   const principal = await ctx.authenticate();
   // A subscription's call is over when it has begun: what lasts is counted where it is served.
-  if (type === 'subscription') return next({ ctx: { principal, signal } });
+  if (type === 'subscription') return next({ ctx: { principal, work: undefined } });
   const work = ctx.begin?.(principal, signal);
   try {
-    const result = await next({ ctx: { principal, signal: work?.signal ?? signal } });
+    if (type === 'query') await work?.turn();
+    const result = await next({ ctx: { principal, work } });
     // A long poll may outlive the right to its answer.
     if (type === 'query' && work?.signal.reason instanceof UsherError) throw work.signal.reason;
     return result;
@@ -129,7 +130,7 @@ export const usherRouter = t.router({
     close: publisher.input(closeInput).mutation(({ ctx, input }) => ctx.ports.topics.close(input)),
     state: signedIn.input(topicInput).query(({ ctx, input }) => ctx.ports.topics.state(ctx.principal, input)),
     history: signedIn.input(historyInput).query(({ ctx, input }) => ctx.ports.topics.history(ctx.principal, input)),
-    poll: signedIn.input(pollInput).query(({ ctx, input }) => ctx.ports.topics.poll(ctx.principal, input, ctx.signal)),
+    poll: signedIn.input(pollInput).query(({ ctx, input }) => ctx.ports.topics.poll(ctx.principal, input, ctx.work)),
     subscribe: subscriber.input(subscribeInput).subscription(async function* ({
       ctx,
       input,

@@ -218,6 +218,7 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
     definitions,
     hub,
     load,
+    maxPageBytes: config.maxHistoryBytes,
     publisher: publisherFor(async ({ userId }, cost) =>
       refuseUnless(await publishRate.take(`publish:${userId}`, cost)),
     ),
@@ -237,6 +238,7 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
       metrics,
       maxReplayEvents: config.maxReplayEvents,
       load,
+      maxAnswerBytes: config.maxHistoryBytes,
       leaving,
       leavingSpreadMs: drainPlan(config.drainTimeoutMs).askFromMs,
     }),

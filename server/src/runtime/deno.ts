@@ -1,3 +1,4 @@
+import { codes } from '@usher/contracts/codes';
 import type { Listener, ListenOptions, Runtime, RuntimeSocket, SocketHandlers } from './runtime.ts';
 
 /** The part of Deno's API that is used here; its types are not installed beside Bun's. */
@@ -70,6 +71,7 @@ class DenoSocket implements RuntimeSocket {
   readonly #handlers: SocketHandlers;
   readonly #joined = new Set<string>();
   #wasBehind = false;
+  #lastBuffered = 0;
 
   constructor(ws: WebSocket, groups: Map<string, Set<DenoSocket>>, limitBytes: number, handlers: SocketHandlers) {
     this.#ws = ws;
@@ -86,13 +88,23 @@ class DenoSocket implements RuntimeSocket {
     if (this.#ws.readyState !== WebSocket.OPEN) return;
     this.#ws.send(frame);
     if (this.#ws.bufferedAmount > 0) this.#wasBehind = true;
-    if (this.#ws.bufferedAmount > this.#limitBytes) this.terminate();
+    if (this.#ws.bufferedAmount > this.#limitBytes) this.#cut();
   }
 
   tellDrain(): void {
     if (!this.#wasBehind) return;
-    this.#wasBehind = this.#ws.bufferedAmount > 0;
-    this.#handlers.drain();
+    const buffered = this.#ws.bufferedAmount;
+    const isLess = buffered < this.#lastBuffered;
+    this.#lastBuffered = buffered;
+    this.#wasBehind = buffered > 0;
+    if (isLess || buffered === 0) this.#handlers.drain();
+  }
+
+  /** The close is read after all that is buffered, and may never be answered: the service is told now. */
+  #cut(): void {
+    const { close } = codes.SLOW_CONSUMER;
+    this.close(close, 'SLOW_CONSUMER');
+    queueMicrotask(() => this.#handlers.close(close));
   }
 
   close(code: number, reason: string): void {

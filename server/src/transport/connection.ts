@@ -2,6 +2,7 @@ import { type Code, codes, type Principal, UsherError, type Work } from '@usher/
 import type { RuntimeSocket, SocketHandlers } from '../runtime/runtime.ts';
 import type { SubscriberSocket } from '../topics/subscribe.ts';
 import { errorShape } from './error-shape.ts';
+import { Gate } from './gate.ts';
 import { tooMuch } from './work.ts';
 
 export interface ConnectionLimits {
@@ -75,6 +76,7 @@ export class Connection implements SocketHandlers, SubscriberSocket {
   #held: (() => void)[] = [];
   #subscriptions = 0;
   #calls = 0;
+  #reads: Gate | null = null;
   #gone: AbortController | null = null;
   #parkedFrames = 0;
   #parkedBytes = 0;
@@ -195,10 +197,27 @@ export class Connection implements SocketHandlers, SubscriberSocket {
     this.#calls += 1;
     this.#gone ??= new AbortController();
     if (this.readyState === over) this.#gone.abort();
+    let hasTurn = false;
+    const rest = (): void => {
+      if (hasTurn) this.#reads?.leave();
+      hasTurn = false;
+    };
     return {
       signal: this.#gone.signal,
+      turn: async () => {
+        // One at a time, and none before most of the last one has gone: a healthy reader must not be cut for its answers.
+        this.#reads ??= new Gate(1);
+        await this.#reads.enter();
+        hasTurn = true;
+        // Nobody is left to read the rest of a batch.
+        if (this.readyState === over) throw new UsherError('DRAINING');
+        if (this.#isBehind) await this.#drain();
+      },
+      rest,
       end: () => {
         this.#calls -= 1;
+        // tRPC sends the answer after this.
+        if (hasTurn) setImmediate(rest);
       },
     };
   }
@@ -229,7 +248,14 @@ export class Connection implements SocketHandlers, SubscriberSocket {
 
   sendFrame(frame: string): void | Promise<void> {
     this.send(frame);
-    if (this.readyState !== open || this.bufferedBytes <= this.#host.limits.paceBytes) return undefined;
+    return this.#isBehind ? this.#drain() : undefined;
+  }
+
+  get #isBehind(): boolean {
+    return this.readyState === open && this.bufferedBytes > this.#host.limits.paceBytes;
+  }
+
+  #drain(): Promise<void> {
     this.#drained ??= Promise.withResolvers<void>();
     return this.#drained.promise;
   }

@@ -11,7 +11,7 @@ import { type CorsOptions, corsHeaders, preflight } from './cors.ts';
 import { refusal, retryAfterHeader, trpcRefusal, withTraceId } from './refusal.ts';
 import { traceIdOf } from './trace.ts';
 import type { RequestFacts, Upgrader } from './upgrade.ts';
-import type { WorkCounter } from './work.ts';
+import type { RequestWork, WorkCounter } from './work.ts';
 
 export interface HttpOptions {
   readonly ports: UsherPorts;
@@ -80,14 +80,16 @@ export function createHandle(options: HttpOptions): Handle {
     let asked: Promise<Granted> | undefined;
     let granted: Granted | undefined;
     let hasContext = false;
+    let work: RequestWork | undefined;
     const response = await fetchRequestHandler({
       endpoint: '/trpc',
       req,
       router: usherRouter,
       allowMethodOverride: true,
       maxBatchSize: options.maxBatchSize ?? 100,
-      createContext: () => {
+      createContext: ({ info }) => {
         hasContext = true;
+        work = options.work.request(info.calls.length);
         return {
           ports,
           traceId,
@@ -97,7 +99,7 @@ export function createHandle(options: HttpOptions): Handle {
             granted = await asked;
             return granted.principal;
           },
-          begin: (principal, signal) => options.work.begin(granted ?? { principal, issuedAt: 0 }, signal),
+          begin: (principal, signal) => (work as RequestWork).begin(granted ?? { principal, issuedAt: 0 }, signal),
         };
       },
       responseMeta: ({ errors }) => {
@@ -111,6 +113,7 @@ export function createHandle(options: HttpOptions): Handle {
         log.error({ err: error.cause ?? error, path, traceId }, 'A call failed');
       },
     });
+    work?.end();
     return hasContext ? response : withTraceId(response, traceId);
   };
 

@@ -1,4 +1,4 @@
-import { UsherError } from '@usher/contracts';
+import { codes, UsherError } from '@usher/contracts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { Connection, type ConnectionHost, type ConnectionLimits, type UpgradeRequest } from './connection.ts';
 
@@ -70,7 +70,8 @@ export function createSockets(options: SocketsOptions): Sockets {
       if (!all.delete(connection)) return;
       metrics.connections.set(all.size);
       metrics.connectionsClosed.labels(String(code)).inc();
-      if (code === 1006 && connection.stuckSince > 0) metrics.slowConsumers.inc();
+      const wasStuck = code === 1006 && connection.stuckSince > 0;
+      if (wasStuck || code === codes.SLOW_CONSUMER.close) metrics.slowConsumers.inc();
       for (const listener of closedListeners) listener();
     },
   };

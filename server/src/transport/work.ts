@@ -1,9 +1,12 @@
 import { type Principal, UsherError, type Work } from '@usher/contracts';
 import type { Granted } from '../auth/verdict.ts';
+import { Gate } from './gate.ts';
 
 export interface WorkCounterOptions {
   /** Calls, polls and streams one user may have under way on this instance. @default 10000 */
   readonly maxPerUser?: number;
+  /** Of these, reads of one user whose answers are made, or held, at once. @default 128 */
+  readonly maxReadsAtOnce?: number;
   /** Whether a right that was given at `issuedAt` has been taken back. */
   readonly isRevoked: (principal: Principal, issuedAt: number) => boolean;
   /** How often the rights behind what is under way are looked at, in ms. @default 500 */
@@ -13,20 +16,32 @@ export interface WorkCounterOptions {
 
 /** What came over HTTP and is not over: bounded per user, and ended with the right it stands on, as a socket is. */
 export interface WorkCounter {
-  /** @throws UsherError RATE_LIMITED */
-  begin(granted: Granted, signal: AbortSignal | undefined): Work;
+  /** The work of one request: `calls` of them, whose answers are held until all are there. */
+  request(calls: number): RequestWork;
   close(): void;
+}
+
+export interface RequestWork {
+  /** Begins one call of it. @throws UsherError RATE_LIMITED */
+  begin(granted: Granted, signal: AbortSignal | undefined): Work;
+  /** Its answer is made: what was held is free. */
+  end(): void;
 }
 
 interface Item extends Granted {
   readonly over: AbortController;
 }
 
+interface User {
+  count: number;
+  readonly reads: Gate;
+}
+
 const retryAfterMs = 1_000;
 
 export function createWorkCounter(options: WorkCounterOptions): WorkCounter {
-  const { maxPerUser = 10_000, isRevoked, now = Date.now } = options;
-  const counts = new Map<string, number>();
+  const { maxPerUser = 10_000, maxReadsAtOnce = 128, isRevoked, now = Date.now } = options;
+  const users = new Map<string, User>();
   const items = new Set<Item>();
 
   const sweep = setInterval(() => {
@@ -38,26 +53,61 @@ export function createWorkCounter(options: WorkCounterOptions): WorkCounter {
     }
   }, options.sweepIntervalMs ?? 500);
 
+  const enter = (userId: string): User => {
+    const user = users.get(userId) ?? { count: 0, reads: new Gate(maxReadsAtOnce) };
+    if (user.count >= maxPerUser) throw tooMuch(maxPerUser);
+    user.count += 1;
+    users.set(userId, user);
+    return user;
+  };
+  const leave = (userId: string, user: User): void => {
+    user.count -= 1;
+    if (user.count === 0) users.delete(userId);
+  };
+
   return {
-    begin({ principal, issuedAt }, signal) {
-      const { userId } = principal;
-      const count = counts.get(userId) ?? 0;
-      if (count >= maxPerUser) throw tooMuch(maxPerUser);
-      counts.set(userId, count + 1);
-      const over = new AbortController();
-      const item = { principal, issuedAt, over };
-      items.add(item);
-      const follow = (): void => over.abort(signal?.reason);
-      if (signal?.aborted) follow();
-      else signal?.addEventListener('abort', follow, { once: true });
+    request(calls) {
+      let held: { readonly userId: string; readonly user: User; readonly turn: Promise<void> } | undefined;
+      let reads = 0;
+      /** All turns of a request are taken at once: two that each waited for the other's would wait for ever. */
+      const takeTurns = (userId: string): Promise<void> => {
+        if (held === undefined) {
+          const user = enter(userId);
+          reads = calls;
+          held = { userId, user, turn: user.reads.enter(calls) };
+        }
+        return held.turn;
+      };
+      const giveBack = async (count: number): Promise<void> => {
+        if (held === undefined || count === 0) return;
+        reads -= count;
+        await held.turn;
+        held.user.reads.leave(count);
+      };
       return {
-        signal: over.signal,
+        begin({ principal, issuedAt }, signal) {
+          const { userId } = principal;
+          const user = enter(userId);
+          const over = new AbortController();
+          const item = { principal, issuedAt, over };
+          items.add(item);
+          const follow = (): void => over.abort(signal?.reason);
+          if (signal?.aborted) follow();
+          else signal?.addEventListener('abort', follow, { once: true });
+          return {
+            signal: over.signal,
+            turn: () => takeTurns(userId),
+            rest: () => void giveBack(1),
+            end() {
+              if (!items.delete(item)) return;
+              signal?.removeEventListener('abort', follow);
+              leave(userId, user);
+            },
+          };
+        },
         end() {
-          if (!items.delete(item)) return;
-          signal?.removeEventListener('abort', follow);
-          const left = (counts.get(userId) ?? 1) - 1;
-          if (left > 0) counts.set(userId, left);
-          else counts.delete(userId);
+          void giveBack(reads);
+          if (held) leave(held.userId, held.user);
         },
       };
     },
