@@ -51,7 +51,7 @@ export function within<T>(
   const given = new AbortController();
   return new Promise<T>((resolve, reject) => {
     const settle = afterOrAborted(clock, limitMs, signal, () => {
-      reject(signal.aborted ? closedError() : new UsherError('TIMEOUT', { message: `No answer in ${limitMs} ms` }));
+      reject(signal.aborted ? closedError() : new UsherError('TIMEOUT'));
       given.abort();
     });
     // Settled first, so that the rejection above, which also cleans up, says nothing.

@@ -245,7 +245,7 @@ test('accept-then-close is no hot loop: it is paced, breaks, and ends in polling
     }
   }
   expect(host.requestsAtMs.length).toBeLessThan(12);
-  expect(host.connection.breaker).toBe('open');
+  expect(host.connection.attempts.breaker).toBe('open');
   expect(host.connection.state.status).toBe('polling');
 });
 
@@ -254,13 +254,13 @@ test('a breaker that is open lets one probe go when its time is up', async () =>
   host.respond(refusal(503, 'INTERNAL'));
   host.start();
   await host.clock.advance(70_000);
-  expect(host.connection.breaker).toBe('open');
+  expect(host.connection.attempts.breaker).toBe('open');
   expect(host.requestsAtMs).toHaveLength(2);
   await host.clock.advance(6_000);
   expect(host.requestsAtMs).toHaveLength(3);
   host.respond(() => new Promise(() => {}));
   await host.clock.advance(75_000);
-  expect(host.connection.breaker).toBe('half-open');
+  expect(host.connection.attempts.breaker).toBe('half-open');
   expect(host.requestsAtMs).toHaveLength(4);
 });
 
@@ -283,7 +283,7 @@ test('a poll that works again brings the next probe forward', async () => {
   host.respond(refusal(503, 'INTERNAL'));
   host.start();
   await host.clock.advance(5_000);
-  expect(host.connection.breaker).toBe('open');
+  expect(host.connection.attempts.breaker).toBe('open');
   host.connection.polls.healthy();
   await host.clock.advance(5_000);
   expect(host.requestsAtMs).toHaveLength(3);
@@ -291,7 +291,7 @@ test('a poll that works again brings the next probe forward', async () => {
   host.connection.polls.healthy();
   await host.clock.advance(250);
   expect(host.requestsAtMs).toHaveLength(4);
-  expect(host.connection.breaker).toBe('open');
+  expect(host.connection.attempts.breaker).toBe('open');
 });
 
 test('offline: no attempt is made; online: one soon, whatever the wait was', async () => {

@@ -1,17 +1,16 @@
 import type { BackoffOptions } from './backoff.ts';
-import { type BreakerOptions, type BreakerState, createBreaker } from './breaker.ts';
 import { type Clock, closedError, systemClock } from './clock.ts';
 import { createEndpoints, type Endpoints } from './endpoints.ts';
 import { type Environment, hostEnvironment } from './environment.ts';
 import { actionOf, toUsherError, UsherError } from './errors.ts';
 import { type Logger, quietLogger } from './logger.ts';
-import { createNotifier } from './notifier.ts';
-import { createPace, type Pace } from './pace.ts';
-import { fetchOf, type RequestOptions } from './request.ts';
+import { createNotifier, type Notifier } from './notifier.ts';
+import { type BreakerOptions, createPace, type Pace } from './pace.ts';
+import { createRequest, type Request, type RequestOptions } from './request.ts';
 import { createSocketClass, type HeartbeatOptions, type WatchedSocket } from './socket.ts';
-import type { ConnectionHandlers, ConnectionState } from './state.ts';
+import type { ConnectionState, UsherHandlers } from './state.ts';
 import { createTicketSource, type TicketOptions } from './ticket.ts';
-import { createTokenSource, type TokenOption, type TokenSource } from './token.ts';
+import { createTokenSource, type TokenOption } from './token.ts';
 
 export interface RetryOptions extends BackoffOptions {
   /** Failed attempts in a row after which the WebSocket is given up: polling stays, or the client closes. @default Infinity */
@@ -42,7 +41,7 @@ export interface ConnectionOptions extends RequestOptions {
   readonly fallback?: FallbackOptions | false;
   /** A connection that stands this long is healthy: failures before it no longer count, in ms. @default 10000 */
   readonly healthyAfterMs?: number;
-  readonly on?: ConnectionHandlers;
+  readonly on?: UsherHandlers;
   /** @default silent */
   readonly logger?: Logger;
   /** @default globalThis.WebSocket */
@@ -61,50 +60,47 @@ const verifyTimeoutMs = 5_000;
 /** The one state machine of a client: retry, backoff, breaker, fallback and the way back. */
 export interface Connection {
   readonly state: ConnectionState;
-  readonly breaker: BreakerState;
   /** Tells of each change of state, after it; the answer stops it. */
   watch(listener: (state: ConnectionState) => void): () => void;
+  /** Calls a handler of the caller's; it may throw. */
+  readonly tell: Notifier<ConnectionState, UsherHandlers>['tell'];
   /** The address of the next attempt, when its time has come: each call is an attempt, with a ticket of its own. */
   nextUrl(): Promise<string>;
   /** The class of the sockets it watches; each belongs to the attempt before it. @throws TypeError where there is none */
   readonly WebSocket: typeof WebSocket;
+  /** The budget of attempts to connect, and its breaker. */
+  readonly attempts: Pace;
   /** The budget of polls, shared by all topics. */
   readonly polls: Pace;
-  readonly tokens: TokenSource;
+  /** `fetch` with the caller's token. */
+  readonly request: Request;
   readonly endpoints: Endpoints;
   readonly clock: Clock;
+  readonly random: () => number;
+  readonly logger: Logger;
   /** Aborts when the connection closes for good. */
   readonly signal: AbortSignal;
   /** Opens a second connection, with a new token, and then leaves the first. */
   move(): void;
   /** Closes for good; `error` is why, if it was not asked for. */
-  close(error?: UsherError): void;
+  close(error?: UsherError | null): void;
 }
 
 export function createConnection(options: ConnectionOptions): Connection {
   const { clock = systemClock, environment = hostEnvironment, logger = quietLogger, random = Math.random } = options;
   const { tokenTimeoutMs = 10_000, healthyAfterMs = 10_000, on = {} } = options;
-  const { maxRetries = Number.POSITIVE_INFINITY, ...backoff } = options.retry ?? {};
+  const { maxRetries = Infinity, ...backoff } = options.retry ?? {};
   const mayFall = options.fallback !== false;
   const { afterAttempts = 3, afterMs = 10_000, restore = true } = options.fallback || {};
   const endpoints = createEndpoints(options.url);
   const closing = new AbortController();
   const tokens = createTokenSource(options.token, { clock, timeoutMs: tokenTimeoutMs, signal: closing.signal });
-  const breaker = createBreaker(clock, random, options.breaker);
-  const attempts = createPace({ random, ...backoff, clock, environment });
+  const attempts = createPace({ random, ...backoff, clock, environment, breaker: options.breaker ?? {} });
   // A server that answers polls again is worth a try before the breaker's time is up.
   const polls = createPace({ random, ...backoff, clock, environment, onRecovered: attempts.hurry });
-  const tickets = createTicketSource(
-    {
-      url: endpoints.ticket,
-      tokens,
-      clock,
-      logger,
-      fetch: fetchOf(options),
-    },
-    options.ticket,
-  );
-  const { watch, emit, tell } = createNotifier<ConnectionState, ConnectionHandlers>(logger, on);
+  const request = createRequest(options, tokens);
+  const tickets = createTicketSource({ url: endpoints.ticket, tokens, request, clock, logger }, options.ticket);
+  const { watch, emit, tell } = createNotifier<ConnectionState, UsherHandlers>(logger, on);
   /** Sockets the server answers on: one, and two while moving. */
   const live = new Set<WatchedSocket>();
   let state: ConnectionState = { status: 'idle' };
@@ -116,67 +112,55 @@ export function createConnection(options: ConnectionOptions): Connection {
   let lastError = new UsherError('TIMEOUT');
 
   const enter = (next: ConnectionState) => {
-    const previous = state;
+    const { status } = state;
     state = next;
-    if (next.status !== previous.status) {
-      stopPatience();
-      if (next.status === 'connecting') beginPatience();
-    }
+    if (next.status !== status) beginPatience();
     emit(next);
-    tell('onState', next, previous);
   };
 
   const beginPatience = () => {
-    stopPatience = clock.after(afterMs, () => {
-      // Without a network there is nothing to poll either.
-      if (environment.online) considerFallback(true);
-      else beginPatience();
-    });
+    stopPatience();
+    if (state.status === 'connecting') stopPatience = clock.after(afterMs, fallBack);
   };
 
   /** Polls instead, when the state has lasted: a lost socket gives its subscriptions no error to go by. */
-  const considerFallback = (now: boolean) => {
-    if (!mayFall || state.status !== 'connecting' || !environment.online) return;
-    if (!now && attempts.failures < afterAttempts) return;
+  const fallBack = () => {
+    if (!mayFall || state.status !== 'connecting') return;
+    // Without a network there is nothing to poll either.
+    if (!environment.online) return beginPatience();
     const { code, status } = lastError;
-    if (code === 'WS_TICKET_REDIS_NOT_READY') {
-      logger.info('[WS] Hard failure - Redis not ready', { status, code });
-      logger.warn(
-        '[WS] Ticket request failed: 503 SERVICE_UNAVAILABLE (Redis not ready after retries) - falling back to polling-only mode',
-        { status, code },
-      );
-    } else {
-      logger.warn('[WS] No connection - falling back to polling', { code, attempts: attempts.failures });
-    }
+    const hard = code === 'WS_TICKET_REDIS_NOT_READY';
+    if (hard) logger.info('[WS] Hard failure - Redis not ready', { status, code });
+    logger.warn(
+      hard
+        ? '[WS] Ticket request failed: 503 SERVICE_UNAVAILABLE (Redis not ready after retries) - falling back to polling-only mode'
+        : '[WS] No connection - falling back to polling-only mode',
+      { status, code },
+    );
     enter({ status: 'polling', reason: code });
     tell('onFallback', code);
   };
 
   const failed = (error: UsherError) => {
-    if (state.status === 'closed') return;
     lastError = error;
     healthy = false;
     attempts.failed(error.retryAfterMs);
-    breaker.failed();
     if (actionOf(error.code) === 'final') return close(error);
     // A move that failed: what is live serves on.
     if (live.size > 0) return;
-    if (attempts.failures > maxRetries && !mayFall) {
-      return close(new UsherError('RETRIES_EXHAUSTED', { message: `${maxRetries} retries failed`, cause: error }));
-    }
+    const exhausted = attempts.failures > maxRetries;
+    if (exhausted && !mayFall) return close(new UsherError('RETRIES_EXHAUSTED', { cause: error }));
     if (state.status === 'connecting') enter({ status: 'connecting', attempt: tries + 1 });
-    considerFallback(error.code === 'WS_TICKET_REDIS_NOT_READY' || attempts.failures > maxRetries);
+    if (exhausted || attempts.failures >= afterAttempts || error.code === 'WS_TICKET_REDIS_NOT_READY') fallBack();
   };
 
   const nextUrl = async () => {
     if (state.status === 'idle') enter({ status: 'connecting', attempt: 1 });
-    const moving = live.size > 0;
-    await attempts.turn(closing.signal, {
-      atOnce: attempts.failures === 0 && (moving || (tries === 0 && !wasLive)),
-      heldMs: breaker.waitMs,
-      halted: () => attempts.failures > maxRetries || (state.status === 'polling' && !restore),
-    });
-    breaker.take();
+    await attempts.turn(
+      closing.signal,
+      attempts.failures === 0 && (live.size > 0 || (tries === 0 && !wasLive)),
+      () => attempts.failures > maxRetries || (state.status === 'polling' && !restore),
+    );
     tries += 1;
     try {
       const { ticket, path } = await tickets.take({ signal: closing.signal, patient: state.status !== 'polling' });
@@ -185,7 +169,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     } catch (cause) {
       if (closing.signal.aborted) throw closedError();
       const error = toUsherError(cause);
-      // The ticket source has tried another token already.
+      // Another token was tried already.
       if (actionOf(error.code) === 'new-token') close(error);
       else failed(error);
       throw error;
@@ -202,8 +186,6 @@ export function createConnection(options: ConnectionOptions): Connection {
     stopHealth = clock.after(healthyAfterMs, () => {
       healthy = true;
       attempts.healthy();
-      breaker.healthy();
-      tokens.accepted();
     });
     if (state.status === 'live') return;
     const { status } = state;
@@ -222,32 +204,30 @@ export function createConnection(options: ConnectionOptions): Connection {
     if (state.status === 'closed' || (served && live.size > 0)) return;
     if (served) {
       stopHealth();
-      logger.debug('[WS] Disconnected', { code: error.code });
       enter({ status: 'connecting', attempt: 1 });
       tell('onDisconnect', error.code);
     }
-    if (actionOf(error.code) === 'new-token' && !tokens.refused(tokens.version)) return close(error);
+    // Another token is tried once: the last connection did not stand, and ended in the same way.
+    const again = !healthy && actionOf(lastError.code) === 'new-token';
+    if (actionOf(error.code) === 'new-token' && (again || !tokens.drop())) return close(error);
     // One that stood long enough is no failure; the first attempt after it still has its jitter.
     if (served && healthy && !error.retryAfterMs && actionOf(error.code) !== 'final') lastError = error;
     else failed(error);
   };
 
-  const close = (error?: UsherError) => {
+  const close = (error: UsherError | null = null) => {
     if (state.status === 'closed') return;
     stopHealth();
     closing.abort();
-    const reason = error?.code ?? 'CLOSED';
-    enter({ status: 'closed', reason, error: error ?? null });
-    stopPatience();
-    if (error) logger.warn('[WS] Closed', { code: error.code, traceId: error.traceId });
-    tell('onClose', reason, error ?? null);
-    live.clear();
+    const { code: reason } = error ?? closedError();
+    enter({ status: 'closed', reason, error });
+    tell('onClose', reason, error);
   };
 
   environment.watch(() => {
     if (!environment.visible) return;
     for (const socket of live) socket.verify(verifyTimeoutMs);
-    if (!environment.online) return;
+    // Who waits while offline waits on: there is no turn without a network.
     attempts.hurry();
     polls.hurry();
   }, closing.signal);
@@ -256,15 +236,16 @@ export function createConnection(options: ConnectionOptions): Connection {
     get state() {
       return state;
     },
-    get breaker() {
-      return breaker.state;
-    },
+    attempts,
     watch,
+    tell,
     nextUrl,
     polls,
-    tokens,
+    request,
     endpoints,
     clock,
+    random,
+    logger,
     signal: closing.signal,
     WebSocket: createSocketClass({ base: options.WebSocket, observer: { proven, lost }, clock }, options.heartbeat),
     move() {

@@ -13,20 +13,16 @@ test('createEndpoints() works them out from one URL, with a prefix and without',
   ]);
 });
 
-test('createEndpoints() refuses what is no http URL', () => {
-  for (const url of ['ftp://x', 'nonsense', '']) expect(() => createEndpoints(url)).toThrow(TypeError);
+test('createEndpoints() takes a ws URL for what was meant, and refuses what is no URL', () => {
+  expect(createEndpoints('wss://example.com').ticket).toBe('https://example.com/ws-ticket');
+  for (const url of ['nonsense', '']) expect(() => createEndpoints(url)).toThrow(TypeError);
 });
 
 test('checkOptions() names the option that cannot be', () => {
-  const wrong = (options: object) => expect(() => checkOptions(options)).toThrow(TypeError);
-  wrong({ heartbeat: { intervalMs: Number.NaN } });
-  wrong({ retry: { initialMs: -1 } });
-  wrong({ retry: { multiplier: 0.5 } });
-  wrong({ ticket: { retryDelaysMs: [200, -1] } });
-  checkOptions({
-    retry: { multiplier: 1, maxRetries: Number.POSITIVE_INFINITY },
-    clock: new (class {
-      bad = -1;
-    })(),
-  });
+  const wrong = (name: string, options: object) =>
+    expect(() => checkOptions({}, undefined, false, options)).toThrow(name);
+  wrong('intervalMs', { intervalMs: Number.NaN });
+  wrong('initialMs', { initialMs: -1 });
+  wrong('multiplier', { multiplier: 0.5 });
+  checkOptions({ multiplier: 1, maxRetries: Number.POSITIVE_INFINITY, waitMs: 0, url: 'x' });
 });

@@ -10,15 +10,14 @@ export interface Endpoints {
 
 /**
  * Works out the endpoints of the Usher at `url`, such as `https://example.com` or, behind a prefix, `/realtime` in a
- * browser. @throws TypeError when it is not an http(s) URL
+ * browser. @throws TypeError when it is no URL
  */
 export function createEndpoints(url: string | URL): Endpoints {
-  const { protocol, origin, pathname } = new URL(url, globalThis.location?.href);
-  if (!/^https?:$/.test(protocol)) throw new TypeError(`Option "url" must be an http URL: current value is "${url}"`);
-  const root = origin + pathname.replace(/\/+$/, '');
+  const { href } = new URL(url, globalThis.location?.href);
+  const root = href.replace(/^ws/, 'http').replace(/\/*$/, '');
   return {
     trpc: `${root}/trpc`,
     ticket: `${root}/ws-ticket`,
-    socket: (path, ticket) => `${root.replace('http', 'ws')}${path}?ticket=${encodeURIComponent(ticket)}`,
+    socket: (path, ticket) => `ws${root.slice(4)}${path}?ticket=${encodeURIComponent(ticket)}`,
   };
 }

@@ -18,9 +18,9 @@ export const hostEnvironment: Environment = {
     return globalThis.document?.visibilityState !== 'hidden';
   },
   watch(changed, signal) {
-    const { document } = globalThis;
-    document?.addEventListener('visibilitychange', changed, { signal });
-    // In a worker there is no document, but there are these.
-    for (const type of ['online', 'offline']) globalThis.addEventListener?.(type, changed, { signal });
+    // A change of visibility bubbles up to the window; in a worker, and outside a browser, there may be nothing to ask.
+    for (const type of ['online', 'offline', 'visibilitychange']) {
+      globalThis.addEventListener?.(type, changed, { signal });
+    }
   },
 };

@@ -48,6 +48,14 @@ test('a Retry-After header counts where the body has no wait', async () => {
   expect((await errorOfResponse(response)).retryAfterMs).toBe(7_000);
 });
 
+test('a server cannot send a client away for longer than five minutes', async () => {
+  const body = { code: 'DRAINING', retryAfterMs: 86_400_000 };
+  expect(errorOfBody(body, {}).retryAfterMs).toBe(300_000);
+  const response = new Response('', { status: 503, headers: { 'retry-after': 'Infinity' } });
+  expect((await errorOfResponse(response)).retryAfterMs).toBe(300_000);
+  expect(errorOfBody({ code: 'DRAINING', retryAfterMs: 'soon' }, {}).retryAfterMs).toBeUndefined();
+});
+
 test('an error of tRPC is read from its shape, over either transport', () => {
   const shape = {
     message: 'There is no such topic',

@@ -55,21 +55,22 @@ const actions = {
 
 export const actionOf = (code: ErrorCode): ClientAction => actions[code];
 
-const byStatus: Readonly<Record<number, Code>> = {
+/** What an HTTP status or a close code says where there is no code of Usher's; the two do not overlap. */
+const byNumber: Readonly<Record<number, Code>> = {
   400: 'BAD_REQUEST',
   401: 'UNAUTHORIZED',
   403: 'FORBIDDEN',
   413: 'PAYLOAD_TOO_LARGE',
   429: 'RATE_LIMITED',
-};
-
-const byCloseCode: Readonly<Record<number, Code>> = {
   1008: 'UNAUTHORIZED',
   1009: 'PAYLOAD_TOO_LARGE',
   1011: 'INTERNAL',
   1012: 'DRAINING',
   1013: 'SLOW_CONSUMER',
 };
+
+// A broken server must not send a client away for a day.
+const maxRetryAfterMs = 300_000;
 
 const knownCode = (value: unknown): ErrorCode | undefined =>
   typeof value === 'string' && Object.hasOwn(actions, value) ? (value as ErrorCode) : undefined;
@@ -124,12 +125,12 @@ export function errorOfBody(body: unknown, options: Pick<UsherErrorOptions, 'sta
   const outer = (body ?? {}) as ErrorBody;
   const shape = typeof outer.error === 'object' ? outer.error : outer;
   const { reason, code, message, traceId, retryAfterMs, issues } = { ...shape, ...shape.data } as ErrorBody;
-  return new UsherError(knownCode(reason) ?? knownCode(code) ?? byStatus[options.status ?? 0] ?? 'BAD_ANSWER', {
+  return new UsherError(knownCode(reason) ?? knownCode(code) ?? byNumber[options.status ?? 0] ?? 'BAD_ANSWER', {
     ...options,
     message,
     traceId,
     issues,
-    retryAfterMs: Number(retryAfterMs ?? options.retryAfterMs) || undefined,
+    retryAfterMs: Math.min(Number(retryAfterMs ?? options.retryAfterMs), maxRetryAfterMs) || undefined,
   });
 }
 
@@ -141,8 +142,8 @@ export async function errorOfResponse(response: Response): Promise<UsherError> {
 
 /** Turns a socket's close into an error: Usher's reason is the code; others are told by the close code. */
 export const errorOfClose = (closeCode: number, reason: string): UsherError =>
-  new UsherError(knownCode(reason) ?? byCloseCode[closeCode] ?? 'NETWORK', {
-    message: `Closed: ${closeCode} ${reason}`,
+  new UsherError(knownCode(reason) ?? byNumber[closeCode] ?? 'NETWORK', {
+    message: `Closed ${closeCode}`,
   });
 
 /** What a `TRPCClientError` holds, which may be of another copy of tRPC's client. */

@@ -109,9 +109,14 @@ export function createFakeHost(options: Partial<ConnectionOptions> = {}) {
       onFallback: (reason) => told.push(`fallback ${reason}`),
       onRestore: () => told.push('restore'),
       onClose: (reason) => told.push(`close ${reason}`),
-      onState: ({ status }, previous) => status !== previous.status && told.push(`→ ${status}`),
     },
     ...options,
+  });
+
+  let previous = 'idle';
+  connection.watch(({ status }) => {
+    if (status !== previous) told.push(`→ ${status}`);
+    previous = status;
   });
 
   /** tRPC's client: asks for an address, opens a socket, and starts over when that is lost, at once. */

@@ -1,6 +1,5 @@
-export { type BackoffOptions, backoffMs } from './backoff.ts';
-export type { BreakerOptions, BreakerState } from './breaker.ts';
-export { type Clock, systemClock } from './clock.ts';
+export type { BackoffOptions } from './backoff.ts';
+export type { Clock } from './clock.ts';
 export {
   type Connection,
   type ConnectionOptions,
@@ -23,13 +22,13 @@ export {
   type TicketLinkOptions,
   ticketLink,
 } from './links/ticket.ts';
-export { type WatchOptions, watchWsClient } from './links/ws-state.ts';
 export type { Logger } from './logger.ts';
+export type { BreakerOptions, BreakerState } from './pace.ts';
 export type { HeartbeatOptions } from './socket.ts';
-export type { ConnectionHandlers, ConnectionState, ConnectionStatus } from './state.ts';
+export type { ConnectionState, ConnectionStatus, UsherHandlers } from './state.ts';
 export type { SubscribeCallbacks, SubscribeOptions, TopicSubscription } from './subscription.ts';
 export type { TicketOptions } from './ticket.ts';
 export type { TokenOption, TokenRequest } from './token.ts';
 export type { HistoryOptions, PublishOptions, Topic } from './topic.ts';
-export { createUsher, type Topics, type Usher, type UsherHandlers, type UsherOptions } from './usher.ts';
+export { createUsher, type Topics, type Usher, type UsherOptions } from './usher.ts';
 export type { Reduce, TopicView } from './view.ts';

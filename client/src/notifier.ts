@@ -25,10 +25,8 @@ export function createNotifier<TValue, THandlers extends object = object>(
   };
   return {
     watch(listener) {
-      // Wrapped, so that one function given twice is told twice.
-      const entry = (value: TValue) => listener(value);
-      listeners.add(entry);
-      return () => listeners.delete(entry);
+      listeners.add(listener);
+      return () => listeners.delete(listener);
     },
     emit(value) {
       for (const listener of [...listeners]) guard(() => listeners.has(listener) && listener(value));

@@ -2,46 +2,50 @@ import { type BackoffOptions, backoffMs } from './backoff.ts';
 import { afterOrAborted, type Clock, closedError } from './clock.ts';
 import type { Environment } from './environment.ts';
 
-// A broken server must not send a client away for a day.
-const maxRetryAfterMs = 300_000;
+export interface BreakerOptions {
+  /** Failures in a row that open the breaker. @default 5 */
+  readonly failures?: number;
+  /** How long it stays open before one probe, in ms; a random half of it is added. @default 20000 */
+  readonly openMs?: number;
+}
+
+/** `closed`: attempts go. `open`: none goes. `half-open`: one goes, and decides. */
+export type BreakerState = 'closed' | 'open' | 'half-open';
 
 export interface PaceOptions extends BackoffOptions {
   readonly clock: Clock;
   readonly environment: Environment;
+  /** @default none: failures only slow it down */
+  readonly breaker?: BreakerOptions;
   /** What failed before works again. */
   readonly onRecovered?: () => void;
 }
 
-/** One budget of attempts against one thing that may fail, and the wait before the next. */
+/** One budget of attempts against one thing that may fail, the wait before the next, and the breaker that stops them. */
 export interface Pace {
   /** Failures since it was last healthy. */
   readonly failures: number;
+  readonly breaker: BreakerState;
   /**
-   * Resolves when the next attempt may go: not while offline, at the slowest pace while nobody looks, and not before its
-   * time. @throws UsherError CLOSED
+   * Resolves when the next attempt may go: not while offline or `halted`, at the slowest pace while nobody looks, and not
+   * before its time, which is now when `atOnce`. @throws UsherError CLOSED
    */
-  turn(signal: AbortSignal, extra?: Extra): Promise<void>;
+  turn(signal: AbortSignal, atOnce: boolean, halted?: () => boolean): Promise<void>;
   failed(retryAfterMs?: number): void;
   healthy(): void;
-  /** Things have changed for the better: the attempt that waits goes soon. */
+  /** Things have changed for the better: the attempt that waits goes soon, be the breaker open. */
   hurry(): void;
 }
 
-export interface Extra {
-  /** Nothing failed and nobody waits in line: go now. */
-  readonly atOnce?: boolean;
-  /** How long to wait beyond that, in ms, asked again before going. @default 0 */
-  readonly heldMs?: () => number;
-  /** No attempt may go at all, for now. @default false */
-  readonly halted?: () => boolean;
-}
-
 export function createPace(options: PaceOptions): Pace {
-  const { clock, environment, random = Math.random, maxMs = 20_000 } = options;
+  const { clock, environment, random = Math.random, maxMs = 20_000, breaker } = options;
+  const { failures: threshold = 5, openMs = 20_000 } = breaker ?? {};
   const waiting = new Set<() => void>();
   let failures = 0;
-  let notBefore = Number.NEGATIVE_INFINITY;
-  let hurriedAt = Number.NEGATIVE_INFINITY;
+  let openUntil = 0;
+  let notBefore = 0;
+  let hurriedAt = -1;
+  const isOpen = () => breaker !== undefined && failures >= threshold;
 
   /** Waits until the time comes, or anything changes. */
   const change = (delayMs: number, signal: AbortSignal): Promise<void> =>
@@ -57,32 +61,35 @@ export function createPace(options: PaceOptions): Pace {
     get failures() {
       return failures;
     },
-    async turn(signal, { atOnce = false, heldMs = () => 0, halted = () => false } = {}) {
+    get breaker() {
+      if (!isOpen()) return 'closed';
+      return clock.now() < openUntil ? 'open' : 'half-open';
+    },
+    async turn(signal, atOnce, halted) {
       const startedAt = clock.now();
       // Jitter even with no failure: all clients of a server that went away come at the same moment.
-      const drawnMs = atOnce ? 0 : backoffMs(failures, options);
+      const drawnMs = environment.visible ? backoffMs(failures, options) : maxMs * (0.5 + random() / 2);
       const soonMs = backoffMs(0, options);
-      const slowMs = atOnce ? 0 : maxMs * (0.5 + random() / 2);
       for (;;) {
         if (signal.aborted) throw closedError();
         const now = clock.now();
-        let goAt = Math.max(startedAt + (environment.visible ? drawnMs : slowMs), now + heldMs());
+        let goAt = Math.max(atOnce ? now : startedAt + drawnMs, openUntil);
         if (hurriedAt >= startedAt) goAt = Math.min(goAt, hurriedAt + soonMs);
-        goAt = Math.max(goAt, notBefore);
-        const stopped = halted() || !environment.online;
-        if (goAt <= now && !stopped) return;
-        await change(stopped ? Number.POSITIVE_INFINITY : goAt - now, signal);
+        const leftMs = environment.online && !halted?.() ? Math.max(goAt, notBefore) - now : Infinity;
+        if (leftMs <= 0) return;
+        await change(leftMs, signal);
       }
     },
     failed(retryAfterMs = 0) {
       failures += 1;
-      // Many were told the same number.
-      const waitMs = Math.min(retryAfterMs, maxRetryAfterMs);
-      if (waitMs > 0) notBefore = clock.now() + waitMs + random() * Math.min(waitMs, 1_000);
+      const now = clock.now();
+      // Clients that opened together must not probe together, and many were told the same number.
+      if (isOpen()) openUntil = now + openMs * (1 + random() / 2);
+      if (retryAfterMs > 0) notBefore = now + retryAfterMs + random() * Math.min(retryAfterMs, 1_000);
     },
     healthy() {
       if (failures > 0) options.onRecovered?.();
-      failures = 0;
+      failures = openUntil = 0;
     },
     hurry() {
       hurriedAt = clock.now();

@@ -11,7 +11,7 @@ import { type Logger, quietLogger } from './logger.ts';
 import { createNotifier } from './notifier.ts';
 import { createPace } from './pace.ts';
 import { batchInput, batchLength, type Entry, type OutgoingEvent } from './publisher-batch.ts';
-import { authorization, fetchOf, type RequestOptions } from './request.ts';
+import { createRequest, type RequestOptions } from './request.ts';
 import { createTokenSource, type TokenOption } from './token.ts';
 import type { EventNamed, PublishOptions } from './topic.ts';
 import type { Topics } from './usher.ts';
@@ -76,11 +76,11 @@ export interface TopicPublisher<TDefinition extends Topics[string]> {
 
 /** @throws TypeError for options that cannot be */
 export function createPublisher<TTopics extends Topics = BoxedTopics>(options: PublisherOptions): Publisher<TTopics> {
-  checkOptions(options);
+  checkOptions(options, options.retry);
   const { clock = systemClock, logger = quietLogger, random = Math.random, timeoutMs = 15_000 } = options;
   const { lingerMs = 5, maxBufferedEvents = 10_000, closeTimeoutMs = 10_000, tokenTimeoutMs = 10_000 } = options;
   const { maxBatchEvents = 100, maxBatchChars = 131_072 } = options;
-  const { maxRetries = Number.POSITIVE_INFINITY, ...backoff } = options.retry ?? {};
+  const { maxRetries = Infinity, ...backoff } = options.retry ?? {};
   const closing = new AbortController();
   const { signal } = closing;
   const tokens = createTokenSource(options.token, { clock, timeoutMs: tokenTimeoutMs, signal });
@@ -89,8 +89,7 @@ export function createPublisher<TTopics extends Topics = BoxedTopics>(options: P
     links: [
       httpLink({
         url: createEndpoints(options.url).trpc,
-        fetch: fetchOf(options),
-        headers: async () => authorization(await tokens.get()),
+        fetch: createRequest(options, tokens),
       }),
     ],
   });
@@ -105,14 +104,12 @@ export function createPublisher<TTopics extends Topics = BoxedTopics>(options: P
     const pace = createPace({ random, ...backoff, clock, environment: hostEnvironment });
     const input = batchInput(entries);
     for (;;) {
-      const { version } = tokens;
       try {
-        await pace.turn(signal, { atOnce: pace.failures === 0 });
+        await pace.turn(signal, pace.failures === 0);
         const answer = await within(clock, timeoutMs, signal, (given) =>
           calls.publishMany.mutate(input, { signal: given }),
         );
         const { positions, duplicates, durable } = answer;
-        tokens.accepted();
         for (const [at, entry] of entries.entries()) {
           entry.settle({ position: positions[at] ?? null, duplicate: duplicates[at] ?? false, durable });
         }
@@ -120,7 +117,6 @@ export function createPublisher<TTopics extends Topics = BoxedTopics>(options: P
       } catch (cause) {
         const error = signal.aborted ? closedError() : toUsherError(cause);
         const action = actionOf(error.code);
-        if (action === 'new-token' && tokens.refused(version)) continue;
         if (!/^(new-token|final|try-for-a-while)$/.test(action) && pace.failures < maxRetries) {
           pace.failed(error.retryAfterMs);
           continue;

@@ -1,4 +1,7 @@
-/** Sends what both tickets and calls are asked with. */
+import { actionOf, errorOfResponse } from './errors.ts';
+import type { TokenSource } from './token.ts';
+
+/** How HTTP requests are sent: for tickets, polls and calls alike. */
 export interface RequestOptions {
   /** Cookies with HTTP requests, for servers that take a token from one. @default the platform's */
   readonly credentials?: RequestCredentials;
@@ -6,12 +9,23 @@ export interface RequestOptions {
   readonly fetch?: typeof fetch;
 }
 
-/** The caller's `fetch`, with the caller's credentials. */
-export const fetchOf =
-  ({ fetch, credentials }: RequestOptions) =>
-  (url: Parameters<typeof globalThis.fetch>[0], init?: RequestInit): Promise<Response> =>
-    // Looked up at each call, and called as a function: a browser's refuses any other `this`.
-    (fetch ?? globalThis.fetch)(url, credentials ? { ...init, credentials } : init);
+/** The part of `fetch` that is needed, so that any of them fits. */
+export type Request = (url: string | URL | globalThis.Request, init?: RequestInit) => Promise<Response>;
 
-export const authorization = (token: string | null): Record<string, string> =>
-  token === null ? {} : { authorization: `Bearer ${token}` };
+/** `fetch` with the caller's token; when that is refused, once more with another. */
+export function createRequest(options: RequestOptions, tokens: TokenSource): Request {
+  return async (url, init) => {
+    for (let again = false; ; again = true) {
+      const token = await tokens.get();
+      const headers = new Headers(init?.headers);
+      if (token !== null) headers.set('authorization', `Bearer ${token}`);
+      // Looked up at each call, and called as a function: a browser's refuses any other `this`.
+      const { fetch = globalThis.fetch, credentials } = options;
+      const response = await fetch(url, { ...init, headers, ...(credentials && { credentials }) });
+      if (response.status !== 401) return response;
+      // A token without a session is refused with the same status, and no other would do.
+      const { code } = await errorOfResponse(response.clone());
+      if (actionOf(code) !== 'new-token' || !tokens.drop(token) || again) return response;
+    }
+  };
+}

@@ -26,6 +26,9 @@ export interface WatchedSocket {
   move(): void;
 }
 
+const OPEN = 1;
+const CLOSING = 2;
+const CLOSED = 3;
 const moveFrame = '{"id":null,"method":"reconnect"}';
 // A timer that fires this much late means that the machine slept, not that the server is silent.
 const sleptMs = 5_000;
@@ -44,160 +47,126 @@ export interface SocketParts {
  */
 export function createSocketClass(parts: SocketParts, options: HeartbeatOptions = {}): typeof WebSocket {
   const { base = globalThis.WebSocket, observer, clock } = parts;
-  if (!base) throw new TypeError('Option "WebSocket" is required: this platform has none');
+  if (!base) throw new TypeError('Option "WebSocket" is required here');
   const { intervalMs = 30_000, pongTimeoutMs = 60_000, writeTimeoutMs = 10_000, openTimeoutMs = 10_000 } = options;
 
-  class Socket extends EventTarget implements WatchedSocket {
-    static readonly CONNECTING = 0;
-    static readonly OPEN = 1;
-    static readonly CLOSING = 2;
-    static readonly CLOSED = 3;
-    readonly OPEN = 1;
-    readyState = 0;
-    binaryType: BinaryType = 'arraybuffer';
-    readonly #raw: WebSocket;
-    /** Who sent the PINGs that wait for their PONG: tRPC counts its own by order, so it must not see ours. */
-    readonly #pings: ('ours' | 'trpc')[] = [];
-    #heardAt = 0;
-    #frames = 0;
-    #wasOpen = false;
-    #refusal: UsherError | undefined;
-    #stopWatch = () => {};
-    #stopWrite: (() => void) | undefined;
+  function Socket(url: string | URL): EventTarget {
+    const raw = new base(url);
+    const socket = Object.assign(new EventTarget(), { OPEN: 1, readyState: 0, send, close, verify, move });
+    let frames = 0;
+    let heardAt = 0;
+    let wasOpen = false;
+    let refusal: UsherError | undefined;
+    let stopWatch = () => {};
+    let stopWrite: (() => void) | undefined;
 
-    constructor(url: string | URL) {
-      super();
-      this.#raw = new base(url);
-      this.#raw.onopen = () => this.#opened();
-      this.#raw.onmessage = ({ data }) => this.#heard(data);
-      this.#raw.onclose = ({ code, reason }) => this.#finish(this.#refusal ?? errorOfClose(code, reason), code, reason);
-      this.#raw.onerror = () => {
-        const fail = () => this.#cut('NETWORK');
-        if (!this.#wasOpen) return fail();
-        // A close with its code follows, in all runtimes but the one that is broken.
-        this.#stopWatch();
-        this.#stopWatch = clock.after(100, fail);
-      };
-      this.#stopWatch = clock.after(openTimeoutMs, () => this.#cut('TIMEOUT', 'handshake'));
-    }
+    const emit = (type: string, fields?: object) => {
+      // Made by hand: not every runtime has a constructor of each event.
+      socket.dispatchEvent(Object.assign(new Event(type), fields));
+    };
+    /** One thing is waited for at a time: the handshake, a sign of life, or a silence. */
+    const wait = (delayMs: number, run: () => void) => {
+      stopWatch();
+      stopWatch = clock.after(delayMs, run);
+    };
 
-    send(data: string) {
-      if (data === 'PING') this.#pings.push('trpc');
-      this.#raw.send(data);
-      if (this.#raw.bufferedAmount > 0) this.#watchWrites();
-    }
-
-    close(code?: number) {
-      if (this.readyState >= Socket.CLOSING) return;
-      this.readyState = Socket.CLOSING;
-      this.#closeRaw(code);
-      queueMicrotask(() => this.#finish(new UsherError('MOVED'), 1000, ''));
-    }
-
-    verify(timeoutMs: number) {
-      if (this.readyState === Socket.OPEN) this.#ping(timeoutMs);
-    }
-
-    move() {
-      if (this.readyState === Socket.OPEN) this.#emit('message', { data: moveFrame });
-    }
-
-    #opened() {
-      if (this.readyState !== Socket.CONNECTING) return;
-      this.readyState = Socket.OPEN;
-      this.#wasOpen = true;
-      // First of all frames, so that its PONG tells soonest whether there is a server behind the handshake.
-      this.#ping(openTimeoutMs);
-      this.#emit('open');
-    }
-
-    #heard(data: unknown) {
-      // tRPC throws at a binary frame; a server of ours sends none.
-      if (typeof data !== 'string' || this.readyState !== Socket.OPEN) return;
-      this.#refusal ??= refusalIn(data);
-      // What comes after a refusal is no sign of life: the close that follows is overdue after openTimeoutMs.
-      if (!this.#refusal) this.#alive();
-      if (data !== 'PONG' || this.#pings.shift() === 'trpc') this.#emit('message', { data });
-    }
-
-    #alive() {
-      this.#heardAt = clock.now();
-      this.#frames += 1;
-      if (this.#frames > 1) return;
-      this.#rest();
-      observer.proven(this);
-    }
+    const finish = (error: UsherError, code: number, reason: string) => {
+      if (socket.readyState === CLOSED) return;
+      socket.readyState = CLOSED;
+      stopWatch();
+      stopWrite?.();
+      raw.onopen = raw.onmessage = raw.onclose = null;
+      // Kept: with `ws`, an error without a listener ends the process.
+      raw.onerror = () => {};
+      // The observer first, so that it has decided when tRPC asks for the next address.
+      observer.lost(socket, refusal ?? error);
+      if (!wasOpen) emit('error');
+      emit('close', { code, reason });
+    };
+    const cut = (code: 'NETWORK' | 'TIMEOUT') => {
+      raw.close();
+      finish(new UsherError(code), 1006, '');
+    };
 
     /** Waits for a silence of `intervalMs`. One timer, whatever arrives: a busy stream must not cost a timer a frame. */
-    #rest(delayMs = intervalMs) {
-      this.#stopWatch();
-      this.#stopWatch = clock.after(delayMs, () => {
-        const silentMs = clock.now() - this.#heardAt;
-        if (silentMs < intervalMs) this.#rest(intervalMs - silentMs);
-        else this.#ping(pongTimeoutMs);
+    const rest = (delayMs = intervalMs) =>
+      wait(delayMs, () => {
+        const leftMs = heardAt + intervalMs - clock.now();
+        if (leftMs > 0) rest(leftMs);
+        else ping(pongTimeoutMs);
       });
-    }
-
-    #ping(timeoutMs: number) {
-      const sentAt = clock.now();
-      const heard = this.#frames;
-      this.#pings.push('ours');
-      this.#raw.send('PING');
-      this.#stopWatch();
-      this.#stopWatch = clock.after(timeoutMs, () => {
+    const ping = (timeoutMs: number) => {
+      const dueAt = clock.now() + timeoutMs;
+      const heard = frames;
+      raw.send('PING');
+      wait(timeoutMs, () => {
         // Counted, since a browser's clock may stand still for a while.
-        if (this.#frames > heard) this.#rest();
-        else if (clock.now() - sentAt > timeoutMs + sleptMs) this.#ping(timeoutMs);
-        else this.#cut('TIMEOUT', 'frame from the server');
+        if (frames > heard) rest();
+        else if (clock.now() > dueAt + sleptMs) ping(timeoutMs);
+        else cut('TIMEOUT');
       });
-    }
-
+    };
     /** Looks again while the buffer shrinks; a client sends little, so one that does not shrink is stuck. */
-    #watchWrites() {
-      const before = this.#raw.bufferedAmount;
-      this.#stopWrite ??= clock.after(writeTimeoutMs, () => {
-        this.#stopWrite = undefined;
-        const left = this.#raw.bufferedAmount;
-        if (left >= before) this.#cut('TIMEOUT', 'write');
-        else if (left > 0) this.#watchWrites();
+    const watchWrites = () => {
+      const before = raw.bufferedAmount;
+      stopWrite ??= clock.after(writeTimeoutMs, () => {
+        stopWrite = undefined;
+        if (raw.bufferedAmount >= before) cut('TIMEOUT');
+        else if (raw.bufferedAmount > 0) watchWrites();
       });
+    };
+
+    function send(data: string) {
+      raw.send(data);
+      if (raw.bufferedAmount > 0) watchWrites();
+    }
+    function close() {
+      if (socket.readyState > OPEN) return;
+      socket.readyState = CLOSING;
+      raw.close();
+      queueMicrotask(() => finish(new UsherError('MOVED'), 1000, ''));
+    }
+    function verify(timeoutMs: number) {
+      if (socket.readyState === OPEN) ping(timeoutMs);
+    }
+    function move() {
+      if (socket.readyState === OPEN) emit('message', { data: moveFrame });
     }
 
-    #cut(code: 'NETWORK' | 'TIMEOUT', missed?: string) {
-      this.#closeRaw();
-      const message = missed && `No ${missed} in time`;
-      this.#finish(this.#refusal ?? new UsherError(code, { message }), 1006, '');
-    }
-
-    #closeRaw(code?: number) {
-      try {
-        this.#raw.close(code);
-      } catch {
-        // A socket that never opened may refuse; it is left in any case.
+    raw.onopen = () => {
+      if (socket.readyState > 0) return;
+      socket.readyState = OPEN;
+      wasOpen = true;
+      // First of all frames, so that its PONG tells soonest whether there is a server behind the handshake.
+      ping(openTimeoutMs);
+      emit('open');
+    };
+    raw.onmessage = ({ data }) => {
+      // tRPC throws at a binary frame; a server of ours sends none.
+      if (typeof data !== 'string' || socket.readyState !== OPEN) return;
+      refusal ??= refusalIn(data);
+      // What comes after a refusal is no sign of life: the close that follows is overdue after openTimeoutMs.
+      if (!refusal) {
+        heardAt = clock.now();
+        frames += 1;
+        if (frames === 1) {
+          rest();
+          observer.proven(socket);
+        }
       }
-    }
-
-    #finish(error: UsherError, code: number, reason: string) {
-      if (this.readyState === Socket.CLOSED) return;
-      this.readyState = Socket.CLOSED;
-      this.#stopWatch();
-      this.#stopWrite?.();
-      this.#raw.onopen = this.#raw.onmessage = this.#raw.onclose = null;
-      // Kept: with `ws`, an error without a listener ends the process.
-      this.#raw.onerror = () => {};
-      // The observer first, so that it has decided when tRPC asks for the next address.
-      observer.lost(this, error);
-      if (!this.#wasOpen) this.#emit('error');
-      this.#emit('close', { code, reason });
-    }
-
-    #emit(type: string, fields?: { readonly data?: unknown; readonly code?: number; readonly reason?: string }) {
-      // Made by hand: not every runtime has a constructor of each event.
-      this.dispatchEvent(Object.assign(new Event(type), fields));
-    }
+      emit('message', { data });
+    };
+    raw.onclose = ({ code, reason }) => finish(errorOfClose(code, reason), code, reason);
+    raw.onerror = () => {
+      // A close with its code follows, in all runtimes but the one that is broken.
+      if (wasOpen) wait(100, () => cut('NETWORK'));
+      else cut('NETWORK');
+    };
+    wait(openTimeoutMs, () => cut('TIMEOUT'));
+    return socket;
   }
 
-  return Socket as unknown as typeof WebSocket;
+  return Object.assign(Socket, { OPEN, CLOSING, CLOSED }) as unknown as typeof WebSocket;
 }
 
 /** The error of a refusal of the whole connection, `{"id":null,"error":…}`. */

@@ -1,3 +1,4 @@
+import type { ResetReason } from '@usher/contracts';
 import type { ErrorCode, UsherError } from './errors.ts';
 
 /** Where the client stands. `idle → connecting → live ⇄ polling → closed(reason)` */
@@ -16,7 +17,7 @@ export type ConnectionState =
 export type ConnectionStatus = ConnectionState['status'];
 
 /** Told as it happens; a handler that throws is reported, and disturbs nothing. */
-export interface ConnectionHandlers {
+export interface UsherHandlers {
   /** Live for the first time. */
   readonly onConnect?: () => void;
   /** No longer live. */
@@ -29,6 +30,8 @@ export interface ConnectionHandlers {
   readonly onRestore?: () => void;
   /** Closed for good, by `close()` or because no attempt can help. */
   readonly onClose?: (reason: ErrorCode, error: UsherError | null) => void;
-  /** Each change of state. */
-  readonly onState?: (state: ConnectionState, previous: ConnectionState) => void;
+  /** A subscriber of `topic` missed something, and was told. */
+  readonly onReset?: (topic: string, reason: ResetReason) => void;
+  /** Events of `topic` may come late. */
+  readonly onDegraded?: (topic: string) => void;
 }

@@ -13,23 +13,28 @@ function make(options: SubscribeOptions<unknown, TopicEvent> = {}) {
   const log = (message: string, fields?: object) => logged.push([message, fields]);
   const subscription = createSubscription(
     {
+      topic: 'job:1',
       open(after, handlers) {
         const entry = { after, left: false, handlers };
         opened.push(entry);
-        return () => {
-          entry.left = true;
+        return {
+          unsubscribe() {
+            entry.left = true;
+          },
         };
       },
-      clock,
-      random: () => 0.5,
-      logger: { debug: log, info: log, warn: log, error: log },
-      closed: closing.signal,
-      told: (item) => told.push(item.type),
+      connection: {
+        clock,
+        random: () => 0.5,
+        logger: { debug: log, info: log, warn: log, error: log },
+        signal: closing.signal,
+        tell: (name, ...given) => told.push(`${name} ${given.join(' ')}`),
+      },
     },
     (state) => state,
     options,
   );
-  const item = (id: string, value: TopicItem) => opened.at(-1)?.handlers.next(id, value);
+  const item = (id: string, value: TopicItem) => opened.at(-1)?.handlers.onData({ id, data: value });
   const event = (n: number) =>
     item(`1-${n}`, { type: 'event', event: { position: `1-${n}`, at: 0, name: 'e', data: n } });
   return { clock, closing, opened, logged, told, subscription, item, event };
@@ -39,7 +44,7 @@ const snapshot: TopicItem = { type: 'snapshot', state: { a: 1 }, events: [] };
 
 test('items go to the callback of their type, in order, and to onItem first', () => {
   const heard: string[] = [];
-  const { item, event, subscription } = make({
+  const { item, event, subscription, told } = make({
     onItem: ({ type }, id) => heard.push(`item ${type} ${id}`),
     onSnapshot: ({ state }) => heard.push(`snapshot ${JSON.stringify(state)}`),
     onEvent: ({ event }) => heard.push(`event ${event.data}`),
@@ -71,6 +76,7 @@ test('items go to the callback of their type, in order, and to onItem first', ()
     'closed',
   ]);
   expect(subscription.lastEventId).toBe('1-1~d');
+  expect(told).toEqual(['onDegraded job:1', 'onReset job:1 limit']);
 });
 
 test('for await gives the items, and ends when the topic does', async () => {
@@ -116,7 +122,7 @@ test('a slow reader is unsubscribed when its buffer is full, and continued from 
 test('an error ends for await by being thrown, after what came before it', async () => {
   const { event, subscription, opened } = make();
   event(1);
-  opened[0]?.handlers.error(new UsherError('FORBIDDEN'));
+  opened[0]?.handlers.onError(new UsherError('FORBIDDEN'));
   const read: string[] = [];
   const failure = (async () => {
     for await (const { type } of subscription) read.push(type);
@@ -129,13 +135,13 @@ test('an error ends for await by being thrown, after what came before it', async
 test('an error goes to onError once; without onError it is logged, and never an unhandled rejection', async () => {
   const errors: string[] = [];
   const told = make({ onError: ({ code }) => errors.push(code) });
-  told.opened[0]?.handlers.error(new UsherError('FORBIDDEN'));
-  told.opened[0]?.handlers.error(new UsherError('INTERNAL'));
+  told.opened[0]?.handlers.onError(new UsherError('FORBIDDEN'));
+  told.opened[0]?.handlers.onError(new UsherError('INTERNAL'));
   expect(errors).toEqual(['FORBIDDEN']);
   const untold = make({ onEvent: () => {} });
-  untold.opened[0]?.handlers.error(new UsherError('FORBIDDEN'));
+  untold.opened[0]?.handlers.onError(new UsherError('FORBIDDEN'));
   expect(untold.logged).toHaveLength(1);
-  make().opened[0]?.handlers.error(new UsherError('FORBIDDEN'));
+  make().opened[0]?.handlers.onError(new UsherError('FORBIDDEN'));
   await settle();
 });
 
@@ -155,10 +161,10 @@ test('a callback that throws is reported, and the next one is called', () => {
 test('a server that lets go without closing the topic is asked again, after the last position', async () => {
   const { event, opened, clock } = make();
   event(1);
-  opened[0]?.handlers.complete();
+  opened[0]?.handlers.onComplete();
   await clock.advance(250);
   expect(opened.map(({ after }) => after)).toEqual([undefined, '1-1']);
-  opened[1]?.handlers.complete();
+  opened[1]?.handlers.onComplete();
   await clock.advance(499);
   expect(opened).toHaveLength(2);
   await clock.advance(1);
@@ -173,7 +179,7 @@ test('closing the client ends it without an error', async () => {
   })();
   await settle();
   closing.abort();
-  opened[0]?.handlers.complete();
+  opened[0]?.handlers.onComplete();
   expect(await reading).toBe('ended');
 });
 

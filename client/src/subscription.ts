@@ -1,8 +1,7 @@
 import type { TopicEvent, TopicItem } from '@usher/contracts';
 import { backoffMs } from './backoff.ts';
-import type { Clock } from './clock.ts';
+import type { Connection } from './connection.ts';
 import { toUsherError, type UsherError } from './errors.ts';
-import type { Logger } from './logger.ts';
 import { createNotifier } from './notifier.ts';
 import { createStream } from './stream.ts';
 import { createFold, type Reduce, type TopicView } from './view.ts';
@@ -56,22 +55,18 @@ export interface TopicSubscription<TState = unknown, TEvent extends TopicEvent =
   unsubscribe(): void;
 }
 
+/** What tRPC calls with what it hears. */
 export interface ItemHandlers {
-  next(id: string, item: TopicItem): void;
-  error(cause: unknown): void;
-  complete(): void;
+  onData(envelope: { readonly id: string; readonly data: unknown }): void;
+  onError(cause: unknown): void;
+  onComplete(): void;
 }
 
 export interface SubscriptionParts {
-  /** Opens the subscription after `lastEventId`; the answer leaves it. */
-  open(lastEventId: string | undefined, handlers: ItemHandlers): () => void;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly logger: Logger;
-  /** Aborts when the client is closed. */
-  readonly closed: AbortSignal;
-  /** Hears of each item, after its callbacks. */
-  told(item: TopicItem): void;
+  readonly topic: string;
+  readonly connection: Pick<Connection, 'clock' | 'random' | 'logger' | 'signal' | 'tell'>;
+  /** Opens the subscription after `lastEventId`. */
+  open(lastEventId: string | undefined, handlers: ItemHandlers): { unsubscribe(): void };
 }
 
 export function createSubscription<TState, TEvent extends TopicEvent>(
@@ -80,7 +75,8 @@ export function createSubscription<TState, TEvent extends TopicEvent>(
   options: SubscribeOptions<TState, TEvent> = {},
 ): TopicSubscription<TState, TEvent> {
   type Item = TopicItem<TState, TEvent>;
-  const { clock, logger } = parts;
+  const { topic, connection, open } = parts;
+  const { clock, random, logger } = connection;
   const { bufferSize = 1_000, keep = 100 } = options;
   // All callbacks, and nothing else, are named so.
   const called = Object.entries(options).some(([name, value]) => name.startsWith('on') && value !== undefined);
@@ -131,28 +127,29 @@ export function createSubscription<TState, TEvent extends TopicEvent>(
     tell('onItem', item, id);
     const { type } = item;
     tell(`on${type[0]?.toUpperCase()}${type.slice(1)}` as 'onEvent', item as Extract<Item, { type: 'event' }>);
-    parts.told(item);
+    if (type === 'reset') connection.tell('onReset', topic, item.reason);
+    if (type === 'degraded') connection.tell('onDegraded', topic);
     if (type === 'closed') finish();
     changed();
   };
 
   const start = () => {
     let left = false;
-    const close = parts.open(lastEventId, {
+    const handle = open(lastEventId, {
       // The definition's types are held by the server, where payloads are checked when they are published.
-      next: (id, item) => left || over || take(id, item as Item),
-      error: (cause) => left || fail(toUsherError(cause)),
-      complete() {
+      onData: ({ id, data }) => left || over || take(id, data as Item),
+      onError: (cause) => left || fail(toUsherError(cause)),
+      onComplete() {
         if (left || over) return;
-        if (parts.closed.aborted) return finish();
+        if (connection.signal.aborted) return finish();
         // The server let go without a word that the topic ended: go on from here.
-        stopWaiting = clock.after(backoffMs(interruptions, { random: parts.random }), start);
+        stopWaiting = clock.after(backoffMs(interruptions, { random }), start);
         interruptions += 1;
       },
     });
     leave = () => {
       left = true;
-      close();
+      handle.unsubscribe();
     };
     if (over) leave();
   };

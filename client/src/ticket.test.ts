@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import { createFakeClock, settle } from './fake-clock.fixture.ts';
 import type { Logger } from './logger.ts';
+import { createRequest } from './request.ts';
 import { createTicketSource, type TicketOptions } from './ticket.ts';
 import { createTokenSource, type TokenOption } from './token.ts';
 
@@ -33,7 +34,8 @@ function make(answers: readonly Answer[], options: TicketOptions & { token?: Tok
     return answer?.();
   }) as unknown as typeof globalThis.fetch;
   const tokens = createTokenSource(options.token, { clock, timeoutMs: 5_000, signal: closing.signal });
-  const source = createTicketSource({ url: 'http://usher/ws-ticket', tokens, clock, fetch, logger }, options);
+  const request = createRequest({ fetch }, tokens);
+  const source = createTicketSource({ url: 'http://usher/ws-ticket', tokens, clock, request, logger }, options);
   const take = (patient = true) =>
     source.take({ signal: closing.signal, patient }).then(
       ({ ticket }) => ticket,

@@ -1,7 +1,7 @@
 import { type Clock, closedError, pause, within } from './clock.ts';
-import { actionOf, errorOfResponse, isUsherError, UsherError } from './errors.ts';
+import { errorOfResponse, toUsherError, UsherError } from './errors.ts';
 import type { Logger } from './logger.ts';
-import { authorization, type fetchOf } from './request.ts';
+import type { Request } from './request.ts';
 import type { TokenSource } from './token.ts';
 
 export interface TicketOptions {
@@ -32,7 +32,7 @@ export interface TicketParts {
   readonly url: string;
   readonly tokens: TokenSource;
   readonly clock: Clock;
-  readonly fetch: ReturnType<typeof fetchOf>;
+  readonly request: Request;
   readonly logger: Logger;
 }
 
@@ -40,29 +40,18 @@ export function createTicketSource(parts: TicketParts, options: TicketOptions = 
   const { tokens, clock, logger } = parts;
   const { timeoutMs = 10_000, retryDelaysMs = [200, 500, 1_000] } = options;
 
-  // The limit stands over the body too: a server that sends a header and then nothing must not hold the client.
-  const ask = (token: string | null, signal: AbortSignal) =>
-    within(clock, timeoutMs, signal, (given) => requestTicket(parts, token, given)).catch((cause) => {
-      throw isUsherError(cause) ? cause : new UsherError('NETWORK', { message: 'No ticket could be had', cause });
-    });
-
   return {
     async take({ signal, patient }) {
-      let retries = 0;
-      let version = tokens.version;
-      let token = await tokens.renew();
-      for (;;) {
+      for (let retries = 0; ; ) {
         try {
-          return await ask(token, signal);
-        } catch (error) {
-          if (!isUsherError(error)) throw error;
-          if (actionOf(error.code) === 'new-token' && tokens.refused(version)) {
-            version = tokens.version;
-            token = await tokens.renew();
-            continue;
-          }
+          if (retries === 0) await tokens.renew();
+          // The limit stands over the body too: a server that sends a header and then nothing must not hold the client.
+          return await within(clock, timeoutMs, signal, (given) => requestTicket(parts, given));
+        } catch (cause) {
+          const error = toUsherError(cause);
+          const { code, status, traceId } = error;
           const delayMs = retryDelaysMs[retries];
-          if (error.code === 'WS_TICKET_REDIS_NOT_READY' && patient && delayMs !== undefined) {
+          if (patient && code === 'WS_TICKET_REDIS_NOT_READY' && delayMs !== undefined) {
             retries += 1;
             const fields = { attemptNumber: retries, maxAttempts: retryDelaysMs.length, delayMs };
             logger.debug('[WS-Ticket] 503 Redis not ready, retrying with backoff', fields);
@@ -70,9 +59,8 @@ export function createTicketSource(parts: TicketParts, options: TicketOptions = 
             if (signal.aborted) throw closedError();
             continue;
           }
-          if (error.status === 503 && patient) {
-            const fields = { code: error.code, retries, traceId: error.traceId };
-            logger.debug('[WS-Ticket] 503 error - max retries exceeded or non-retryable', fields);
+          if (patient && status === 503) {
+            logger.debug('[WS-Ticket] 503 error - max retries exceeded or non-retryable', { code, retries, traceId });
           }
           throw error;
         }
@@ -81,10 +69,10 @@ export function createTicketSource(parts: TicketParts, options: TicketOptions = 
   };
 }
 
-async function requestTicket({ url, fetch }: TicketParts, token: string | null, signal: AbortSignal): Promise<Ticket> {
-  const response = await fetch(url, { method: 'POST', signal, cache: 'no-store', headers: authorization(token) });
+async function requestTicket({ url, request }: TicketParts, signal: AbortSignal): Promise<Ticket> {
+  const response = await request(url, { method: 'POST', signal });
   if (!response.ok) throw await errorOfResponse(response);
   const { ticket, path = '/trpc' } = ((await response.json().catch(() => null)) ?? {}) as Partial<Ticket>;
   if (typeof ticket === 'string') return { ticket, path };
-  throw new UsherError('BAD_ANSWER', { message: 'The answer holds no ticket', status: response.status });
+  throw new UsherError('BAD_ANSWER', { message: 'No ticket', status: response.status });
 }

@@ -23,32 +23,34 @@ test('renew() puts one question for all who ask at the same time', async () => {
   expect(await Promise.all([tokens.renew(), tokens.get(), tokens.renew()])).toEqual(['token-1', 'token-1', 'token-1']);
 });
 
-test('refused() lets another token be tried once, and says so to the provider', async () => {
+test('drop() makes the next get() ask, and tells the provider why', async () => {
   const requests: boolean[] = [];
   const { tokens } = make(({ refused }) => {
     requests.push(refused);
     return 'x';
   });
+  expect(tokens.drop(await tokens.get())).toBe(true);
   await tokens.get();
-  expect(tokens.refused(tokens.version)).toBe(true);
-  await tokens.get();
-  expect(requests).toEqual([false, true]);
-  expect(tokens.refused(tokens.version)).toBe(false);
-  tokens.accepted();
-  expect(tokens.refused(tokens.version)).toBe(true);
+  await tokens.renew();
+  expect(requests).toEqual([false, true, false]);
 });
 
-test('refused() does not count a refusal of a token that was given up before', async () => {
-  const { tokens } = make(() => 'x');
-  const version = tokens.version;
-  expect([tokens.refused(version), tokens.refused(version), tokens.refused(version)]).toEqual([true, true, true]);
+test('drop() leaves a token alone that came after the refused one', async () => {
+  let asked = 0;
+  const { tokens } = make(() => `t${++asked}`);
+  const first = await tokens.get();
+  tokens.drop(first);
+  expect(await tokens.get()).toBe('t2');
+  expect(tokens.drop(first)).toBe(true);
+  expect(await tokens.get()).toBe('t2');
 });
 
 test('a fixed token that is refused leaves nothing to try', async () => {
-  const { tokens } = make('fixed');
-  expect(await tokens.get()).toBe('fixed');
-  expect(tokens.refused(tokens.version)).toBe(false);
-  expect(await make(undefined).tokens.get()).toBeNull();
+  for (const token of ['fixed', undefined]) {
+    const { tokens } = make(token);
+    expect(await tokens.get()).toBe(token ?? null);
+    expect(tokens.drop()).toBe(false);
+  }
 });
 
 test('a provider that never answers is given up after its time', async () => {

@@ -11,18 +11,14 @@ export type TokenOption =
   | string
   | ((request: TokenRequest) => string | null | undefined | Promise<string | null | undefined>);
 
-/** Keeps the caller's token, and asks for another when it was refused: once, until one was accepted. */
+/** Keeps the caller's token, and asks for another when it was refused. */
 export interface TokenSource {
-  /** Counts the tokens given up; take it before a request, and give it back with a refusal. */
-  readonly version: number;
   /** The token in use, asked for if there is none. @throws UsherError TOKEN_UNAVAILABLE */
   get(): Promise<string | null>;
   /** Asks anew: a connection that is made because its token ends must not be made with that token again. */
   renew(): Promise<string | null>;
-  /** A request with the token of `version` was refused: `true` when another may be tried. */
-  refused(version: number): boolean;
-  /** A request was taken: the next refusal is a first one again. */
-  accepted(): void;
+  /** Gives up a refused token, by default the one in use; `false` when there is no other to be had. */
+  drop(refusedToken?: string | null): boolean;
 }
 
 export interface TokenParts {
@@ -33,22 +29,22 @@ export interface TokenParts {
 }
 
 export function createTokenSource(token: TokenOption | undefined, parts: TokenParts): TokenSource {
-  const fixed = typeof token !== 'function';
   let current: string | null = null;
-  let version = 0;
-  let refusals = 0;
+  let refused = false;
   // One question at a time, whoever asks: ten subscriptions must not refresh a session ten times.
   let asking: Promise<string | null> | null = null;
 
   const ask = async (): Promise<string | null> => {
     try {
-      current = fixed
-        ? (token ?? null)
-        : ((await within(parts.clock, parts.timeoutMs, parts.signal, async () => token({ refused: refusals > 0 }))) ??
-          null);
+      const answer =
+        typeof token === 'function'
+          ? await within(parts.clock, parts.timeoutMs, parts.signal, async () => token({ refused }))
+          : token;
+      refused = false;
+      current = answer ?? null;
       return current;
     } catch (cause) {
-      throw new UsherError('TOKEN_UNAVAILABLE', { message: 'The token provider failed', cause });
+      throw new UsherError('TOKEN_UNAVAILABLE', { cause });
     } finally {
       asking = null;
     }
@@ -58,21 +54,15 @@ export function createTokenSource(token: TokenOption | undefined, parts: TokenPa
     return asking;
   };
   return {
-    get version() {
-      return version;
-    },
     renew,
     get: async () => current ?? renew(),
-    refused(refusedVersion) {
-      if (refusedVersion !== version) return true;
-      if (fixed || refusals > 0) return false;
-      refusals += 1;
-      version += 1;
-      current = null;
-      return true;
-    },
-    accepted() {
-      refusals = 0;
+    drop(refusedToken = current) {
+      // Others had the same token refused a moment ago, and there is another by now, or soon.
+      if (refusedToken === current) {
+        current = null;
+        refused = true;
+      }
+      return typeof token === 'function';
     },
   };
 }

@@ -1,12 +1,10 @@
 import type { TRPCClient } from '@trpc/client';
 import type {
   EventOf,
-  Member,
   Published,
   PublishedMany,
   StateOf,
   TopicDefinition,
-  TopicItem,
   TopicPage,
   UsherRouter,
 } from '@usher/contracts';
@@ -60,10 +58,8 @@ export interface Topic<TDefinition extends TopicDefinition> {
     readonly event?: EventInput<EventOf<TDefinition>>;
     readonly state?: StateOf<TDefinition>;
   }): Promise<{ readonly position: string }>;
-  delete(): Promise<{ readonly deleted: boolean }>;
   state(): Promise<{ readonly position: string; readonly state: StateOf<TDefinition> | null }>;
   history(options?: HistoryOptions): Promise<Omit<TopicPage, 'events'> & { readonly events: EventOf<TDefinition>[] }>;
-  presence(): Promise<{ readonly members: readonly Member[] }>;
 }
 
 type EventInput<TEvent> = TEvent extends { readonly name: infer TName; readonly data: infer TData }
@@ -81,19 +77,20 @@ export interface HistoryOptions {
   readonly reverse?: boolean;
 }
 
-export interface TopicParts extends Omit<SubscriptionParts, 'open'> {
+export interface TopicParts {
   readonly trpc: TRPCClient<UsherRouter>;
+  readonly connection: SubscriptionParts['connection'];
 }
 
 export function createTopic<TDefinition extends TopicDefinition>(
-  parts: TopicParts,
+  { trpc, connection }: TopicParts,
   name: string,
   id: string,
 ): Topic<TDefinition> {
   type State = StateOf<TDefinition>;
   type Event = EventOf<TDefinition>;
   const topic = `${name}:${id}`;
-  const calls = parts.trpc.topic;
+  const calls = trpc.topic;
   const keyed = <T extends { readonly idempotencyKey?: string }>(event: T) => ({
     ...event,
     idempotencyKey: event.idempotencyKey ?? idempotencyKey(),
@@ -102,32 +99,19 @@ export function createTopic<TDefinition extends TopicDefinition>(
   return {
     topic,
     subscribe(options = {}) {
-      const { history = 0, presence = false } = options;
-      const open: SubscriptionParts['open'] = (lastEventId, { next, error, complete }) => {
-        const input = { topic, history, presence, ...(lastEventId !== undefined && { lastEventId }) };
-        const handle = calls.subscribe.subscribe(input, {
-          // JSON has no `undefined`: tRPC's type of what was sent makes `unknown` fields optional.
-          onData: ({ id, data }) => next(id, data as TopicItem),
-          onError: error,
-          onComplete: complete,
-        });
-        return () => handle.unsubscribe();
-      };
-      return createSubscription({ ...parts, open }, reducerOf(name) as Reduce<State, Event>, options);
+      const { history, presence } = options;
+      const open: SubscriptionParts['open'] = (lastEventId, handlers) =>
+        calls.subscribe.subscribe({ topic, history, presence, lastEventId }, handlers);
+      return createSubscription({ topic, connection, open }, reducerOf(name) as Reduce<State, Event>, options);
     },
-    publish: (eventName, data, { state, owner, durable, ...options } = {}) =>
-      typed(
-        calls.publish.mutate(keyed({ ...options, topic, event: { name: eventName, data }, state, owner, durable })),
-      ),
-    publishMany: (events, { state, owner, durable } = {}) =>
-      typed(calls.publishMany.mutate({ topic, events: events.map(keyed), state, owner, durable })),
+    publish: (eventName, data, options) =>
+      typed(calls.publish.mutate(keyed({ ...options, topic, event: { name: eventName, data } }))),
+    publishMany: (events, options) => typed(calls.publishMany.mutate({ ...options, topic, events: events.map(keyed) })),
     create: (options) => typed(calls.create.mutate({ ...options, topic })),
     close: (options) => typed(calls.close.mutate({ ...options, topic })),
-    delete: () => typed(calls.delete.mutate({ topic })),
     state: () => typed(calls.state.query({ topic }) as ReturnType<Topic<TDefinition>['state']>),
     history: (options) =>
       typed<unknown>(calls.history.query({ ...options, topic })) as ReturnType<Topic<TDefinition>['history']>,
-    presence: () => typed(parts.trpc.presence.list.query({ topic })),
   };
 }
 

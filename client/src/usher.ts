@@ -1,28 +1,18 @@
 import { createTRPCClient, httpLink, splitLink, type TRPCClient } from '@trpc/client';
-import type { BoxedTopics, ResetReason, TopicDefinition, UsherRouter } from '@usher/contracts';
+import type { BoxedTopics, TopicDefinition, UsherRouter } from '@usher/contracts';
 import { checkOptions } from './check-options.ts';
 import { type Connection, type ConnectionOptions, createConnection } from './connection.ts';
 import { type PollingOptions, pollingFallbackLink } from './links/polling.ts';
 import { type BackoffRetryOptions, backoffRetryLink } from './links/retry.ts';
 import { ticketLink } from './links/ticket.ts';
-import { quietLogger } from './logger.ts';
-import { createNotifier } from './notifier.ts';
-import { authorization, fetchOf } from './request.ts';
-import type { ConnectionHandlers, ConnectionState } from './state.ts';
+import type { ConnectionState, UsherHandlers } from './state.ts';
 import { createTopic, type Topic } from './topic.ts';
-
-export interface UsherHandlers extends ConnectionHandlers {
-  /** A subscriber of `topic` missed something, and was told. */
-  readonly onReset?: (topic: string, reason: ResetReason) => void;
-  /** Events of `topic` may come late. */
-  readonly onDegraded?: (topic: string) => void;
-}
 
 export interface UsherOptions extends Omit<ConnectionOptions, 'on'>, UsherHandlers {
   /** How topics are polled while there is no WebSocket. */
   readonly polling?: PollingOptions;
   /** Retries of single calls and subscriptions that were answered with an error. */
-  readonly calls?: Omit<BackoffRetryOptions, 'tokens' | 'clock' | 'random'>;
+  readonly calls?: Omit<BackoffRetryOptions, 'clock' | 'random'>;
 }
 
 export type Topics = Readonly<Record<string, TopicDefinition>>;
@@ -52,23 +42,18 @@ export interface Usher<TTopics extends Topics = BoxedTopics> {
  * @throws TypeError for options that cannot be
  */
 export function createUsher<TTopics extends Topics = BoxedTopics>(options: UsherOptions): Usher<TTopics> {
-  checkOptions(options);
-  const { logger = quietLogger, random = Math.random } = options;
+  const { retry, breaker, heartbeat, fallback, ticket, polling, calls } = options;
+  checkOptions(options, retry, breaker, heartbeat, fallback, ticket, polling, calls);
   const connection: Connection = createConnection({ ...options, on: options });
-  const { clock, tokens, endpoints, signal } = connection;
-  const { tell } = createNotifier<void, UsherHandlers>(logger, options);
+  const { clock, random, request, endpoints } = connection;
   const trpc = createTRPCClient<UsherRouter>({
     links: [
-      backoffRetryLink({ ...options.retry, maxRetries: 3, ...options.calls, tokens, clock, random }),
-      pollingFallbackLink({ ...options.polling, connection }),
+      backoffRetryLink({ ...retry, maxRetries: 3, ...calls, clock, random }),
+      pollingFallbackLink({ ...polling, connection }),
       splitLink({
         condition: ({ type }) => type === 'subscription',
         true: ticketLink({ connection }),
-        false: httpLink({
-          url: endpoints.trpc,
-          fetch: fetchOf(options),
-          headers: async () => authorization(await tokens.get()),
-        }),
+        false: httpLink({ url: endpoints.trpc, fetch: request }),
       }),
     ],
   });
@@ -79,24 +64,7 @@ export function createUsher<TTopics extends Topics = BoxedTopics>(options: Usher
       return connection.state;
     },
     watch: connection.watch,
-    topic(name, id) {
-      const topic = `${name}:${id}`;
-      return createTopic(
-        {
-          trpc,
-          clock,
-          random,
-          logger,
-          closed: signal,
-          told(item) {
-            if (item.type === 'reset') tell('onReset', topic, item.reason);
-            if (item.type === 'degraded') tell('onDegraded', topic);
-          },
-        },
-        name,
-        id,
-      );
-    },
+    topic: (name, id) => createTopic({ trpc, connection }, name, id),
     reauthenticate: connection.move,
     close: () => connection.close(),
     [Symbol.asyncDispose]: async () => connection.close(),

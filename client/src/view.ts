@@ -33,16 +33,15 @@ export function createFold<TState, TEvent extends TopicEvent>(
   const change = (next: Partial<View>) => {
     view = { ...view, ...next };
   };
+  const latest = (events: readonly TEvent[]) => (keep > 0 ? events.slice(-keep) : []);
   const append = (event: TEvent) => {
-    const events = keep > 0 ? [...view.events, event].slice(-keep) : view.events;
-    change({ events, state: reduce(view.state, event) });
+    change({ events: latest([...view.events, event]), state: reduce(view.state, event) });
   };
   const start = (state: TState | null, events: readonly TEvent[]) => {
     // A state that the log holds knows of these events; without one, they are all there is to go by.
     change({
-      status: 'current',
       state: state ?? events.reduce(reduce, null),
-      events: keep > 0 ? events.slice(-keep) : [],
+      events: latest(events),
     });
   };
 
@@ -51,24 +50,14 @@ export function createFold<TState, TEvent extends TopicEvent>(
       return view;
     },
     take(item) {
-      switch (item.type) {
-        case 'snapshot':
-          return start(item.state, item.events);
-        case 'reset':
-          start(item.state, item.events);
-          return change({ reset: item.reason });
-        case 'event':
-          return append(item.event);
-        case 'degraded':
-          return change({ status: 'degraded' });
-        case 'restored':
-        case 'resumed':
-          return change({ status: 'current' });
-        case 'presence':
-          return change({ members: foldMembers(view.members, item.joined, item.left) });
-        case 'closed':
-          // The event that closed it has come as an event before.
-          return change({ status: 'closed' });
+      const { type } = item;
+      if (type === 'event') append(item.event);
+      else if (type === 'presence') change({ members: foldMembers(view.members, item.joined, item.left) });
+      else {
+        if (type === 'snapshot' || type === 'reset') start(item.state, item.events);
+        if (type === 'reset') change({ reset: item.reason });
+        // The event that closed a topic has come as an event before.
+        change({ status: type === 'degraded' || type === 'closed' ? type : 'current' });
       }
     },
     failed: () => change({ status: 'failed' }),

@@ -1,13 +1,7 @@
 import { expect, setDefaultTimeout, test } from 'bun:test';
 import { createTRPCClient, createWSClient, httpLink, splitLink, wsLink } from '@trpc/client';
-import {
-  backoffRetryLink,
-  createTicketedWsClient,
-  pollingFallbackLink,
-  ticketLink,
-  toUsherError,
-  watchWsClient,
-} from '@usher/client';
+import { backoffRetryLink, createTicketedWsClient, pollingFallbackLink, ticketLink, toUsherError } from '@usher/client';
+import { watchWsClient } from '@usher/client/watch-ws-client';
 import type { UsherRouter } from '@usher/contracts';
 import { issueTicket, mutate } from '../harness/http.ts';
 import { startProxy } from '../harness/proxy.ts';

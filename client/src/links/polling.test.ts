@@ -9,7 +9,7 @@ import type { ConnectionState, ConnectionStatus } from '../state.ts';
 import { createFakeChain, eventItem, type Sent } from './fake-chain.fixture.ts';
 import { type FallbackSource, type PollingOptions, pollingFallbackLink } from './polling.ts';
 
-function make(options: PollingOptions & Pick<FallbackSource, 'tokens' | 'close'> = {}) {
+function make(options: PollingOptions & Pick<FallbackSource, 'close'> = {}) {
   const clock = createFakeClock();
   const { watch, emit } = createNotifier<ConnectionState>(quietLogger, {});
   let state = { status: 'live' } as ConnectionState;
@@ -20,7 +20,6 @@ function make(options: PollingOptions & Pick<FallbackSource, 'tokens' | 'close'>
     watch,
     polls: createPace({ clock, environment: new FakeEnvironment(), random: () => 0.5 }),
     clock,
-    ...(options.tokens && { tokens: options.tokens }),
     ...(options.close && { close: options.close }),
   };
   const chain = createFakeChain(pollingFallbackLink({ ...options, connection }));
@@ -118,16 +117,19 @@ test('polls are never closer than minIntervalMs, however fast the answers come',
   expect(sent.length).toBeLessThanOrEqual(11);
 });
 
-test('failed polls back off, and all topics share the wait', async () => {
+test('failed polls back off, and all topics share the budget', async () => {
   const { become, subscribe, clock, sent } = make();
   become('polling');
   for (const topic of ['job:1', 'job:2', 'job:3']) subscribe({ topic });
   await clock.advance(0);
   expect(sent).toHaveLength(3);
   for (const entry of sent) entry.error('INTERNAL');
-  await clock.advance(1_999);
+  await clock.advance(499);
   expect(sent).toHaveLength(3);
-  await clock.advance(1);
+  await clock.advance(1_501);
+  expect(sent).toHaveLength(6);
+  for (const entry of sent.slice(3)) entry.error('INTERNAL');
+  await clock.advance(3_999);
   expect(sent).toHaveLength(6);
 });
 
@@ -177,21 +179,17 @@ test('what is final for a topic is told, and so is one that is not there', async
   }
 });
 
-test('a token that is refused twice closes the connection', async () => {
-  const closed: string[] = [];
-  let refusals = 0;
-  const { become, subscribe, clock, latest, sent } = make({
-    tokens: { version: 0, refused: () => ++refusals === 1, accepted: () => {} },
-    close: ({ code }) => closed.push(code),
-  });
-  become('polling');
-  subscribe({ topic: 'job:1' });
-  await clock.advance(0);
-  latest().error('UNAUTHORIZED');
-  await clock.advance(0);
-  latest().error('TOKEN_EXPIRED');
-  await clock.advance(0);
-  expect([closed, sent.length]).toEqual([['TOKEN_EXPIRED'], 2]);
+test('a token that is refused closes the connection: another was tried already', async () => {
+  for (const code of ['UNAUTHORIZED', 'MISSING_SESSION'] as const) {
+    const closed: string[] = [];
+    const { become, subscribe, clock, latest, sent } = make({ close: (error) => closed.push(error.code) });
+    become('polling');
+    subscribe({ topic: 'job:1' });
+    await clock.advance(0);
+    latest().error(code);
+    await clock.advance(60_000);
+    expect([closed, sent.length]).toEqual([[code], 1]);
+  }
 });
 
 test('leaving, by unsubscribe() or by a signal, leaves no timer and no request', async () => {

@@ -5,9 +5,9 @@ import type { PollAnswer } from '@usher/contracts';
 import { type Clock, pause, within } from '../clock.ts';
 import { actionOf, toUsherError, type UsherError } from '../errors.ts';
 import type { Pace } from '../pace.ts';
-import type { ConnectionState } from '../state.ts';
-import type { TokenSource } from '../token.ts';
-import { lastEventIdOf, withLastEventId } from './input.ts';
+import type { ConnectionState, ConnectionStatus } from '../state.ts';
+import { follow } from './flow.ts';
+import { idOf, withLastEventId } from './position.ts';
 
 /** What the fallback goes by: a `Connection`, or `watchWsClient(client)` for a WebSocket client of tRPC's own. */
 export interface FallbackSource {
@@ -15,7 +15,6 @@ export interface FallbackSource {
   watch(listener: (state: ConnectionState) => void): () => void;
   readonly polls: Pace;
   readonly clock: Clock;
-  readonly tokens?: Pick<TokenSource, 'version' | 'refused' | 'accepted'>;
   close?(error: UsherError): void;
 }
 
@@ -39,8 +38,6 @@ export interface PollingOptions {
 
 export interface PollingFallbackOptions extends PollingOptions {
   readonly connection: FallbackSource;
-  /** The subscription that can be polled, and the query that polls it. @default ['topic.subscribe', 'topic.poll'] */
-  readonly paths?: readonly [subscription: string, query: string];
 }
 
 /**
@@ -48,118 +45,92 @@ export interface PollingFallbackOptions extends PollingOptions {
  * position goes along both ways, so that nothing is missed and nothing comes twice.
  */
 export function pollingFallbackLink<TRouter extends AnyTRPCRouter>(options: PollingFallbackOptions): TRPCLink<TRouter> {
-  const { connection, paths = ['topic.subscribe', 'topic.poll'], waitMs = 25_000, limit = 200 } = options;
+  const { connection, waitMs = 25_000, limit = 200 } = options;
   const { minIntervalMs = 250, maxLongPolls = 4, shortIntervalMs = 2_000, timeoutMs = 10_000 } = options;
-  const { polls, clock, tokens } = connection;
+  const { polls, clock } = connection;
   let pollers = 0;
 
   return () =>
     ({ op, next }) => {
-      if (op.type !== 'subscription' || op.path !== paths[0]) return next(op);
+      if (op.path !== 'topic.subscribe') return next(op);
       return observable((observer) => {
-        let lastEventId = lastEventIdOf(op.input);
-        let serving: 'socket' | 'polls' | 'nobody' = 'nobody';
+        let { lastEventId } = op.input as { lastEventId?: string };
+        let serving: ConnectionStatus | undefined;
         // What the one served by says after another took over is not heard: its events come again from the position.
         let leave = () => {};
 
         const take = (envelope: OperationResultEnvelope<unknown, TRPCClientError<TRouter>>) => {
-          const { result } = envelope;
-          if ('id' in result && result.id !== undefined) lastEventId = result.id;
+          lastEventId = idOf(envelope) ?? lastEventId;
           observer.next(envelope);
         };
 
-        const bySocket = () => {
-          let left = false;
-          leave = () => {
-            left = true;
-          };
-          const subscription = next(withLastEventId(op, lastEventId)).subscribe({
-            next: (envelope) => left || take(envelope),
-            error: (error) => left || observer.error(error),
-            complete: () => left || observer.complete(),
-          });
-          if (left) subscription.unsubscribe();
-          leave = () => {
-            left = true;
-            subscription.unsubscribe();
-          };
+        const ask = (heldMs: number, signal: AbortSignal) => {
+          const { topic, history } = op.input as { topic: string; history?: number };
+          const input = { topic, history, lastEventId, waitMs: heldMs, limit };
+          const query: Operation = { ...op, type: 'query', path: 'topic.poll', input };
+          return within(
+            clock,
+            heldMs + timeoutMs,
+            signal,
+            (given) =>
+              new Promise<PollAnswer>((resolve, reject) => {
+                follow(next(query), given, {
+                  next: ({ result }) => resolve((result as { data: PollAnswer }).data),
+                  error: reject,
+                  complete: () => {},
+                });
+              }),
+          );
         };
 
-        const byPolls = () => {
-          const leaving = new AbortController();
-          leave = () => leaving.abort();
-          pollers += 1;
-          poll(leaving.signal)
-            .catch((error) => leaving.signal.aborted || observer.error(TRPCClientError.from(error)))
-            .finally(() => {
-              pollers -= 1;
-            });
+        const pollOnce = async (signal: AbortSignal) => {
+          await polls.turn(signal, polls.failures === 0);
+          const askedAt = clock.now();
+          const held = pollers <= maxLongPolls;
+          const answer = await ask(held ? waitMs : 0, signal);
+          polls.healthy();
+          for (const { id, item } of answer.items) {
+            take({ result: { type: 'data', id, data: { id, data: item } } });
+            if (item.type === 'closed') observer.complete();
+            // A subscriber may have left, or the state may have changed, in its callback.
+            if (signal.aborted) return;
+          }
+          lastEventId = answer.lastEventId;
+          await pause(clock, askedAt + (held ? minIntervalMs : shortIntervalMs) - clock.now(), signal);
         };
 
         const poll = async (signal: AbortSignal) => {
+          pollers += 1;
           while (!signal.aborted) {
-            await polls.turn(signal, { atOnce: polls.failures === 0 });
-            const askedAt = clock.now();
-            const held = pollers <= maxLongPolls;
-            const answer = await pollOnce(held ? waitMs : 0, signal);
-            if (signal.aborted) return;
-            for (const { id, item } of answer?.items ?? []) {
-              take({ result: { type: 'data', id, data: { id, data: item } } });
-              // A subscriber may have left, or the state may have changed, in its callback.
+            await pollOnce(signal).catch((cause) => {
               if (signal.aborted) return;
-              if (item.type === 'closed') {
-                observer.next({ result: { type: 'stopped' } });
-                observer.complete();
-                return;
-              }
-            }
-            if (!answer) continue;
-            lastEventId = answer.lastEventId;
-            const restMs = (held ? minIntervalMs : shortIntervalMs) - (clock.now() - askedAt);
-            if (restMs > 0) await pause(clock, restMs, signal);
+              const error = toUsherError(cause);
+              const action = actionOf(error.code);
+              // Another token was tried already.
+              if (action === 'new-token' || error.code === 'MISSING_SESSION') connection.close?.(error);
+              if (/^(final|new-token|try)/.test(action)) observer.error(TRPCClientError.from(cause));
+              else polls.failed(error.retryAfterMs);
+            });
           }
+          pollers -= 1;
         };
 
-        /** One poll; `null`: it failed, and the next waits its turn. */
-        const pollOnce = async (heldMs: number, signal: AbortSignal): Promise<PollAnswer | null> => {
-          const version = tokens?.version ?? 0;
-          const { topic, history } = op.input as { topic: string; history?: number };
-          const query: Operation = {
-            ...op,
-            type: 'query',
-            path: paths[1],
-            input: { topic, history, lastEventId, waitMs: heldMs, limit },
-          };
-          try {
-            const answer = await answerOf<TRouter>(next(query), clock, heldMs + timeoutMs, signal);
-            polls.healthy();
-            tokens?.accepted();
-            return answer as PollAnswer;
-          } catch (cause) {
-            if (signal.aborted) return null;
-            const error = toUsherError(cause);
-            const action = actionOf(error.code);
-            if (action === 'new-token' && tokens?.refused(version)) return null;
-            if (action === 'new-token' || error.code === 'MISSING_SESSION') connection.close?.(error);
-            if (action === 'final' || action === 'new-token' || action === 'try-for-a-while') throw cause;
-            polls.failed(error.retryAfterMs);
-            return null;
-          }
-        };
-
-        const follow = ({ status }: ConnectionState) => {
-          const wanted = status === 'polling' ? 'polls' : 'socket';
+        const change = ({ status }: ConnectionState) => {
+          const wanted = status === 'polling' ? status : 'live';
           if (wanted === serving) return;
-          leave();
           serving = wanted;
-          if (wanted === 'polls') byPolls();
-          else bySocket();
+          leave();
+          const serve = new AbortController();
+          const { signal } = serve;
+          leave = () => serve.abort();
+          if (wanted === 'polling') void poll(signal);
+          else follow(next(withLastEventId(op, lastEventId)), signal, { ...observer, next: take });
         };
 
         const abort = () => observer.complete();
         op.signal?.addEventListener('abort', abort);
-        const unwatch = connection.watch(follow);
-        follow(connection.state);
+        const unwatch = connection.watch(change);
+        change(connection.state);
         return () => {
           unwatch();
           op.signal?.removeEventListener('abort', abort);
@@ -167,26 +138,4 @@ export function pollingFallbackLink<TRouter extends AnyTRPCRouter>(options: Poll
         };
       });
     };
-}
-
-/** The one answer of a query, within `limitMs`; leaving it aborts the request. */
-function answerOf<TRouter extends AnyTRPCRouter>(
-  result: ReturnType<ReturnType<TRPCLink<TRouter>>>,
-  clock: Clock,
-  limitMs: number,
-  signal: AbortSignal,
-): Promise<unknown> {
-  return within(
-    clock,
-    limitMs,
-    signal,
-    (given) =>
-      new Promise((resolve, reject) => {
-        const subscription = result.subscribe({
-          next: ({ result }) => resolve('data' in result ? result.data : undefined),
-          error: reject,
-        });
-        given.addEventListener('abort', () => subscription.unsubscribe());
-      }),
-  );
 }

@@ -1,12 +1,9 @@
-import type { Operation } from '@trpc/client';
+import type { Operation, OperationResultEnvelope } from '@trpc/client';
 
 /** `op`, continued after `lastEventId`. */
-export function withLastEventId(op: Operation, lastEventId: string | undefined): Operation {
-  return lastEventId === undefined ? op : { ...op, input: { ...(op.input as object | undefined), lastEventId } };
-}
+export const withLastEventId = (op: Operation, lastEventId: string | undefined): Operation =>
+  lastEventId === undefined ? op : { ...op, input: { ...(op.input as object | undefined), lastEventId } };
 
-/** The position a subscription was asked to continue after. */
-export function lastEventIdOf(input: unknown): string | undefined {
-  const lastEventId = (input as { lastEventId?: unknown } | null | undefined)?.lastEventId;
-  return typeof lastEventId === 'string' ? lastEventId : undefined;
-}
+/** The id of an item, where a later subscription can continue. */
+export const idOf = ({ result }: OperationResultEnvelope<unknown, unknown>): string | undefined =>
+  'id' in result ? result.id : undefined;

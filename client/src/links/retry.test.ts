@@ -1,7 +1,6 @@
 import { expect, test } from 'bun:test';
 import { toUsherError } from '../errors.ts';
 import { createFakeClock } from '../fake-clock.fixture.ts';
-import { createTokenSource } from '../token.ts';
 import { createFakeChain, eventItem } from './fake-chain.fixture.ts';
 import { type BackoffRetryOptions, backoffRetryLink } from './retry.ts';
 
@@ -59,7 +58,7 @@ test('a topic that comes is read, and its time starts over', async () => {
   expect(sent.length).toBeGreaterThan(4);
 });
 
-for (const code of ['FORBIDDEN', 'BAD_REQUEST', 'TOPIC_CLOSED', 'CLOSED'] as const) {
+for (const code of ['FORBIDDEN', 'BAD_REQUEST', 'TOPIC_CLOSED', 'UNAUTHORIZED', 'CLOSED'] as const) {
   test(`${code} is final`, async () => {
     const { clock, sent, latest, subscribe } = make();
     const { heard } = subscribe({ topic: 'job:1' });
@@ -147,23 +146,6 @@ test('a call that is not answered in time is TIMEOUT; a poll has the time it ask
   await clock.advance(20_999);
   latest().data({ items: [] });
   expect(await poll).toBe('ok');
-});
-
-test('a refused token is exchanged once', async () => {
-  const clock = createFakeClock();
-  const signal = new AbortController().signal;
-  const tokens = createTokenSource(() => 'x', { clock, timeoutMs: 1_000, signal });
-  const { sent, latest, trpc } = make({ tokens, clock });
-  const first = codeOf(trpc.topic.state.query({ topic: 'job:1' }));
-  latest().error('UNAUTHORIZED');
-  await clock.advance(0);
-  latest().data({});
-  expect(await first).toBe('ok');
-  const second = codeOf(trpc.topic.state.query({ topic: 'job:1' }));
-  latest().error('UNAUTHORIZED');
-  await clock.advance(0);
-  latest().error('UNAUTHORIZED');
-  expect([await second, sent.length]).toEqual(['UNAUTHORIZED', 4]);
 });
 
 test('leaving cancels the wait for the next try', async () => {
