@@ -38,9 +38,14 @@ export async function createTopics(topics: readonly string[], token: string, own
 }
 
 /** Publishes event `n` of a topic; the state says how far the topic is, for those who come later. */
-export async function publishTick(topic: string, n: number, token: string, more: object = {}): Promise<void> {
+export async function publishTick(
+  topic: string,
+  n: number,
+  options: { readonly token: string; readonly name?: string; readonly data?: object },
+): Promise<void> {
+  const { token, name = 'tick', data = {} } = options;
   const startMs = Date.now();
-  const tick = () => ({ event: { name: 'tick', data: { n, at: Date.now(), ...more } }, state: { n } });
+  const tick = () => ({ event: { name, data: { ...data, n, at: Date.now() } }, state: { n } });
   const answer = await insist('topic.publish', () => ({ topic, ...tick(), idempotencyKey: `${topic} ${n}` }), token);
   if (answer.status !== 200) throw refusal('topic.publish', answer);
   tally.publishedEvents.add(1);
@@ -62,7 +67,7 @@ export async function publishTicks(options: PublishOptions): Promise<void> {
   const count = Math.round(perSecond * seconds);
   const startMs = Date.now();
   for (let n = 0; n < count; n++) {
-    await Promise.all(topics.map((topic) => publishTick(topic, n, token, { text })));
+    await Promise.all(topics.map((topic) => publishTick(topic, n, { token, data: { text } })));
     const dueMs = startMs + ((n + 1) * 1_000) / perSecond;
     if (dueMs > Date.now()) await wait(dueMs - Date.now());
   }

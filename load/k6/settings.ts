@@ -26,3 +26,21 @@ export const readingThresholds = (options: { readonly topics: number; readonly d
 
 /** A name no other run has: topics keep their logs for a day. */
 export const runName = (): string => `k6-${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 8)}`;
+
+/** A scenario in which each virtual user runs `exec` once. */
+export const once = (
+  exec: string,
+  vus: number,
+  times: { readonly startSeconds?: number; readonly maxSeconds: number },
+) =>
+  ({
+    executor: 'per-vu-iterations',
+    exec,
+    vus,
+    iterations: 1,
+    startTime: `${times.startSeconds ?? 0}s`,
+    maxDuration: `${times.maxSeconds}s`,
+  }) as const;
+
+/** What readers wait for their topic's end on top of the plan: a publisher may be held up, e.g. by a restart of Redis. */
+export const slackSeconds = 60;

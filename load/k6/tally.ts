@@ -1,4 +1,4 @@
-import { Counter, Trend } from 'k6/metrics';
+import { Counter, Rate, Trend } from 'k6/metrics';
 
 /** Every metric the scripts add to k6's own. */
 export const tally = {
@@ -26,4 +26,11 @@ export const tally = {
   publishMs: new Trend('usher_publish_ms', true),
   /** Publishes tried again; the idempotency key keeps them from being doubled. */
   publishRetries: new Counter('usher_publish_retries'),
+  ticketMs: new Trend('usher_ticket_ms', true),
+  /** From the upgrade to the first answer on the socket. */
+  handshakeMs: new Trend('usher_handshake_ms', true),
+  /** Of those who asked for a ticket and a connection. */
+  admitted: new Rate('usher_admitted'),
+  /** Second connections with one ticket. */
+  reusedTickets: new Counter('usher_reused_tickets'),
 };

@@ -40,4 +40,5 @@ export function tokenFor(userId: string, grants: Grants = {}): string {
 }
 
 /** A worker's token: may publish to every topic and read it. */
-export const publisherToken = (): string => tokenFor('k6-publisher', { scopes: ['publish'], topics: ['*'] });
+export const publisherToken = (userId = 'k6-publisher'): string =>
+  tokenFor(userId, { scopes: ['publish'], topics: ['*'] });

@@ -42,7 +42,11 @@ const parse = (body: unknown): Json | null => {
 function refusal(status: number, details: Json | null): Answer<never> {
   const reason = details?.reason ?? details?.code;
   const retryAfterMs = Number(details?.retryAfterMs ?? 0);
-  return { ok: false, reason: typeof reason === 'string' ? reason : status === 0 ? 'NETWORK' : `${status}`, retryAfterMs };
+  return {
+    ok: false,
+    reason: typeof reason === 'string' ? reason : status === 0 ? 'NETWORK' : `${status}`,
+    retryAfterMs,
+  };
 }
 
 /** Calls a procedure over HTTP; queries too go by POST, which the service allows. */
@@ -134,7 +138,8 @@ export class Reader {
     const socket = open(taken.data.ticket, taken.data.path);
     this.#socket = socket;
     const missing = new Set(this.#options.topics);
-    socket.onopen = () => socket.send(JSON.stringify(this.#options.topics.map((topic, at) => this.#subscribe(topic, at))));
+    socket.onopen = () =>
+      socket.send(JSON.stringify(this.#options.topics.map((topic, at) => this.#subscribe(topic, at))));
     socket.onmessage = (message) => {
       if (this.#socket !== socket) return;
       const data = String(message?.data);
