@@ -27,6 +27,7 @@ const commands = {
   demo: { file: 'load/demo.ts', needs: [] },
   bench: { file: (name) => `load/bench/${name}.ts`, needs: ['redis-server'] },
   audit: { file: 'load/audit/main.ts', needs: ['redis-server'] },
+  doctor: { file: 'load/doctor/main.ts', needs: [] },
   test: { file: 'test/gate/ok.ts', needs: ['redis-server', 'haproxy', 'deno', 'curl'] },
 };
 
