@@ -53,7 +53,7 @@ export async function runAudit(
 
   await using redis = await startRedis({ persist: true, flags: ['--enable-debug-command', 'yes'] });
   const env = { ...serverVariables, ...options.env };
-  await using fleet = await startFleet({ size: options.instances, redisPort: redis.port, env });
+  await using fleet = await startFleet({ size: options.instances, deno: options.deno, redisPort: redis.port, env });
   const balancing = random.fork('balancer');
   await using balancer = await startRelay({ target: () => fleet.any(balancing).port });
   await using log = startLogReader({ redisPort: redis.port, findings });

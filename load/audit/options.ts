@@ -8,6 +8,8 @@ export interface AuditOptions {
   readonly seconds: number;
   readonly subscribers: number;
   readonly instances: number;
+  /** How many of the instances run under Deno. */
+  readonly deno: number;
   readonly faults: readonly FaultKind[];
   /** Share of faults that come two at a time. */
   readonly pairShare: number;
@@ -30,6 +32,7 @@ and was told with what publishers were promised and with the logs themselves.
   --seconds N      how long events are published and faults happen   (${auditDefaults.seconds})
   --subscribers N  readers: sockets, pollers, typed clients          (${auditDefaults.subscribers})
   --instances N    server processes                                  (${auditDefaults.instances})
+  --deno N         how many of them run under Deno                   (0)
   --rate N         events a second on the busy topics together       (${auditDefaults.rate})
   --faults LIST    kinds, separated by commas, or all, or none       (all)
   --pairs N        percent of faults that come two at a time         (${auditDefaults.pairs})
@@ -61,6 +64,7 @@ export function readCommandLine(
         seconds: { type: 'string' },
         subscribers: { type: 'string' },
         instances: { type: 'string' },
+        deno: { type: 'string' },
         rate: { type: 'string' },
         faults: { type: 'string' },
         pairs: { type: 'string' },
@@ -81,6 +85,7 @@ export function readCommandLine(
           max: 20_000,
         }),
         instances: number('instances', values.instances, { fallback: auditDefaults.instances, min: 1, max: 32 }),
+        deno: number('deno', values.deno, { fallback: 0, min: 0, max: 32 }),
         rate: number('rate', values.rate, { fallback: auditDefaults.rate, min: 1, max: 20_000 }),
         faults: faultsOf(values.faults ?? 'all'),
         pairShare: number('pairs', values.pairs, { fallback: auditDefaults.pairs, min: 0, max: 100 }) / 100,

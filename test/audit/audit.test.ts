@@ -12,6 +12,7 @@ const small: AuditOptions = {
   seconds: 45,
   subscribers: 100,
   instances: 3,
+  deno: 0,
   rate: 80,
   faults: [
     'server-kill',

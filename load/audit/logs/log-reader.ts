@@ -44,31 +44,25 @@ export function startLogReader({ redisPort, findings, intervalMs = 100 }: LogRea
   let client: ReturnType<typeof open> | null = null;
   let turn: Promise<void> = Promise.resolve();
 
-  function open() {
+  async function open() {
     const opened = createClient({
       socket: { host: '127.0.0.1', port: redisPort, connectTimeout: 2_000, reconnectStrategy: false },
       disableOfflineQueue: true,
     });
     opened.on('error', () => {});
+    await opened.connect();
     return opened;
   }
 
   const command = async (...args: string[]): Promise<unknown> => {
-    if (client === null) {
-      const opened = open();
-      await opened.connect();
-      client = opened;
-    }
+    client ??= open();
     const used = client;
     try {
-      return await used.sendCommand(args);
+      return await (await used).sendCommand(args);
     } catch (cause) {
       if (client === used) client = null;
-      try {
-        used.destroy();
-      } catch {
-        // It has ended by itself.
-      }
+      // One that never opened, or has ended by itself, refuses; there is nothing left of it either way.
+      used.then((opened) => opened.destroy()).catch(() => {});
       throw cause;
     }
   };
@@ -152,7 +146,7 @@ export function startLogReader({ redisPort, findings, intervalMs = 100 }: LogRea
     async [Symbol.asyncDispose]() {
       closed = true;
       await loop;
-      client?.destroy();
+      (await client?.catch(() => null))?.destroy();
     },
   };
 }

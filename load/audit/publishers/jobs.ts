@@ -65,7 +65,9 @@ export async function runJobs(options: JobsOptions): Promise<void> {
       }
       await publisher.publish({ topic, events: [{ name: 'job_completed', data: {} }], withState: false });
       const lastKey = publisher.lastKey;
-      const job = { topic, lastKey, readings, losses };
+      // Who comes after the end still gets what there was, and is told.
+      const late = random.chance(0.3) ? crowd.followJob(slot, topic) : [];
+      const job = { topic, lastKey, readings: [...readings, ...late], losses };
       over.push(told(job).then(() => settle(job)));
       await pause(random.between(200, 1_500), stopping);
     }

@@ -57,6 +57,7 @@ export class Reading {
   #seq = 0;
   #awaits: 'nothing' | 'snapshot' | 'continuation' = 'nothing';
   #isDegraded = false;
+  #mayBeRestored = false;
 
   constructor(topic: string, who: string, findings: Findings) {
     this.topic = topic;
@@ -67,6 +68,8 @@ export class Reading {
   /** It has subscribed: the first item must say where it stands. */
   asked(): void {
     this.#awaits = this.lastEventId === undefined ? 'snapshot' : 'continuation';
+    // On a new connection it may hear the other half of what it was told, or begin with a clean slate.
+    this.#mayBeRestored = this.#isDegraded;
     this.#isDegraded = false;
   }
 
@@ -115,8 +118,8 @@ export class Reading {
         break;
       case 'restored':
         this.restored += 1;
-        if (!this.#isDegraded) this.#fault('protocol', 'restored came without degraded');
-        this.#isDegraded = false;
+        if (!this.#isDegraded && !this.#mayBeRestored) this.#fault('protocol', 'restored came without degraded');
+        this.#isDegraded = this.#mayBeRestored = false;
         break;
       case 'closed':
         this.ended = true;

@@ -32,6 +32,8 @@ export interface Fleet extends AsyncDisposable {
 
 export interface FleetOptions {
   readonly size: number;
+  /** How many of them run under Deno. */
+  readonly deno: number;
   readonly redisPort: number;
   /** Variables of all instances besides port and Redis. */
   readonly env: Readonly<Record<string, string>>;
@@ -43,10 +45,12 @@ const maxLines = 20_000;
 /** How long a server that was asked to leave may take, besides its own drain timeout. */
 const leaveTimeoutMs = 40_000;
 
-export async function startFleet({ size, redisPort, env }: FleetOptions): Promise<Fleet> {
-  const instances = await Promise.all(Array.from({ length: size }, (_, at) => startInstance(`s${at + 1}`)));
+export async function startFleet({ size, deno, redisPort, env }: FleetOptions): Promise<Fleet> {
+  const instances = await Promise.all(
+    Array.from({ length: size }, (_, at) => startInstance(`s${at + 1}`, at < deno ? 'deno' : 'bun')),
+  );
 
-  async function startInstance(name: string): Promise<Instance> {
+  async function startInstance(name: string, runtime: 'bun' | 'deno'): Promise<Instance> {
     const port = await freePort();
     const redis = await startRelay({
       target: () => redisPort,
@@ -62,6 +66,7 @@ export async function startFleet({ size, redisPort, env }: FleetOptions): Promis
     };
     const start = async (): Promise<void> => {
       const started = await startServer({
+        runtime,
         env: { ...env, PORT: String(port), REDIS_URL: `redis://127.0.0.1:${redis.port}` },
       });
       server = started;
