@@ -144,7 +144,6 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
       maxConnectionsPerUser: config.maxConnectionsPerUser,
       maxConnections,
       overflow: config.connectionLimitPolicy,
-      onRefused: (code) => metrics.refusals.labels(code).inc(),
     }),
     (it) => it.close(),
   );
@@ -321,7 +320,12 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
     },
     drainingForMs: () => (leaving.since === null ? null : 1_000),
   });
-  const serve = createServe({ ports, log, authenticate: upgrader.finish });
+  const serve = createServe({
+    ports,
+    log,
+    onRefused: (code) => metrics.refusals.labels(code).inc(),
+    authenticate: upgrader.finish,
+  });
 
   const inFlight = createInFlight({ isLeaving: () => leaving.since !== null });
   const listener = runtime.listen({

@@ -28,6 +28,8 @@ export interface ConnectionHost {
   serve(connection: Connection): void;
   opened(connection: Connection): void;
   closed(connection: Connection, code: number): void;
+  /** Told of a connection that is closed for a reason of ours. */
+  refused(code: Code): void;
 }
 
 /** The request behind a connection, kept because Deno has it no longer after the upgrade. */
@@ -277,6 +279,7 @@ export class Connection implements SocketHandlers, SubscriberSocket {
     if (this.#refused !== null || this.readyState !== open) return;
     this.complain(error);
     this.#refused = error.reason;
+    this.#host.refused(error.reason);
     this.#closeLater(delayMs);
   }
 

@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { getWSConnectionHandler } from '@trpc/server/adapters/ws';
 import {
+  type Code,
+  describeError,
   type Principal,
   requestIdKey,
   type UsherContext,
@@ -17,6 +19,8 @@ export type ConnectionParams = Readonly<Record<string, string | undefined>> | nu
 export interface ServeOptions {
   readonly ports: UsherPorts;
   readonly log: Logger;
+  /** Counts a call, or a whole connection, that was refused. */
+  readonly onRefused: (code: Code) => void;
   /**
    * Finishes the handshake of an upgraded connection: claims its ticket, or takes its parameters.
    *
@@ -31,7 +35,7 @@ type WsHandler = ReturnType<typeof getWSConnectionHandler<typeof usherRouter>>;
  * tRPC's own WebSocket handler over a `Connection`. Frames that come before the context is there wait in tRPC's own
  * `await` of it, bounded by the connection.
  */
-export function createServe({ ports, log, authenticate }: ServeOptions): (connection: Connection) => void {
+export function createServe({ ports, log, authenticate, onRefused }: ServeOptions): (connection: Connection) => void {
   const handler: WsHandler = getWSConnectionHandler({
     // The type asks for a `ws` server that the code never looks at.
     wss: undefined as never,
@@ -55,6 +59,7 @@ export function createServe({ ports, log, authenticate }: ServeOptions): (connec
     },
     experimental_encoder: { encode: (data) => JSON.stringify(data), decode },
     onError({ error, path, ctx }) {
+      onRefused(describeError(error).reason);
       if (error.code !== 'INTERNAL_SERVER_ERROR') return;
       log.error({ err: error.cause ?? error, path, traceId: ctx?.traceId }, 'A call failed');
     },

@@ -64,6 +64,7 @@ export function createSockets(options: SocketsOptions): Sockets {
       all.add(connection);
       metrics.connections.set(all.size);
     },
+    refused: (code) => metrics.refusals.labels(code).inc(),
     closed(connection, code) {
       strangers.delete(connection);
       opening.delete(connection);
