@@ -50,7 +50,7 @@ function isWhole(received: string): boolean {
 function parse(received: string): Answer {
   const [head = '', ...rest] = received.split('\r\n\r\n');
   const [statusLine = '', ...lines] = head.split('\r\n');
-  const headers = new Headers(lines.map((line) => line.split(/: */, 2) as [string, string]));
+  const headers = new Headers(lines.map((line) => line.split(/: *(.*)/s, 2) as [string, string]));
   const text = rest.join('\r\n\r\n');
   return { status: Number(statusLine.split(' ')[1]), headers, text, ...interpret(text) };
 }

@@ -22,7 +22,7 @@ export async function exchange(target: Target, request: string): Promise<Answer>
     );
     const [head = '', ...rest] = text.split('\r\n\r\n');
     const [statusLine = '', ...lines] = head.split('\r\n');
-    const headers = new Headers(lines.map((line) => line.split(/: */, 2) as [string, string]));
+    const headers = new Headers(lines.map((line) => line.split(/: *(.*)/s, 2) as [string, string]));
     const body = rest.join('\r\n\r\n');
     return { status: Number(statusLine.split(' ')[1] ?? 0), headers, text: body, ...interpret(body) };
   } finally {
