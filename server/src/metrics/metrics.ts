@@ -36,6 +36,9 @@ export function createMetrics(version: string, runtime: string) {
   const histogram = <T extends string>(name: string, help: string, labelNames: readonly T[] = []) =>
     new Histogram<T>({ name, help, labelNames, buckets: seconds, registers });
 
+  const redisCommandSeconds = histogram('usher_redis_command_seconds', 'Time a Redis command took', ['answered']);
+  for (const answered of ['true', 'false']) redisCommandSeconds.zero({ answered });
+
   return {
     registry,
     /** Calls back before each scrape, to set what is only looked at then. */
@@ -93,7 +96,7 @@ export function createMetrics(version: string, runtime: string) {
     checkWarning: gauge('usher_check_warning', '1 while a check of /readyz warns, by check', ['check']),
     redisUp: gauge('usher_redis_up', '1 while Redis answers, by line', ['line']),
     redisMemory: gauge('usher_redis_memory_bytes', 'Memory of Redis, used and allowed (0: no limit)', ['kind']),
-    redisCommandSeconds: histogram('usher_redis_command_seconds', 'Time a Redis command took', ['answered']),
+    redisCommandSeconds,
     probeAgeSeconds: gauge('usher_delivery_probe_age_seconds', 'Time since the last probe came back through pub/sub'),
     deliverySeconds: histogram('usher_publish_to_deliver_seconds', 'From append, by the clock of Redis, to the frame'),
     eventLoopLagSeconds: histogram('usher_event_loop_lag_seconds', 'How late the event loop runs a timer'),
