@@ -68,8 +68,8 @@ export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
   const fallbacks = { gone: 0, returned: 0 };
   const sizes = { sockets: 0, pollers: 0, typed: 0 };
 
-  const reading = (topic: string, who: string): Reading => {
-    const made = new Reading(topic, who, findings);
+  const reading = (topic: string, who: string, overlaps = false): Reading => {
+    const made = new Reading(topic, who, { findings, overlaps });
     readings.push(made);
     return made;
   };
@@ -108,7 +108,7 @@ export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
       url: `http://127.0.0.1:${balancer.port}`,
       token,
       random: own,
-      readings: topics.map((topic) => reading(topic, who)),
+      readings: topics.map((topic) => reading(topic, who, true)),
       signal,
       onFallback() {
         fallbacks.gone += 1;
@@ -145,7 +145,7 @@ export async function gatherCrowd(options: CrowdOptions): Promise<Crowd> {
     },
     followJob(slot, topic) {
       return (bySlot.get(slot) ?? []).map((subscriber, at) => {
-        const job = new Reading(topic, `job-reader-${slot}-${at}`, findings);
+        const job = new Reading(topic, `job-reader-${slot}-${at}`, { findings });
         jobReaders.set(job, subscriber);
         subscriber.follow(job);
         return job;

@@ -7,7 +7,7 @@ import { Reading } from './reading.ts';
 /** `stateful`: the position whose event brought a state. */
 const stand = (stateful?: string) => {
   const findings = createFindings(() => 0);
-  const reading = new Reading('public:a', 'reader', findings);
+  const reading = new Reading('public:a', 'reader', { findings });
   return {
     reading,
     found: () =>

@@ -1,4 +1,5 @@
 import type { ResetReason, TopicEvent, TopicItem } from '@usher/contracts';
+import { partsOf, positionOf } from '../../../server/src/topics/position.ts';
 import { auditedData, keyOfState } from '../audited-data.ts';
 import type { Findings } from '../finding.ts';
 import { foldOf, foldOn } from '../logs/fold.ts';
@@ -21,15 +22,14 @@ interface Segment {
   degraded: boolean;
 }
 
+export interface ReadingOptions {
+  readonly findings: Findings;
+  /** It may hear two connections at once. @default false */
+  readonly overlaps?: boolean;
+}
+
 /** Ranges of missing events that are remembered, to tell an event that comes late from one that comes twice. */
 const maxMissing = 100;
-
-const seqOf = (position: string): number => Number(position.slice(position.indexOf('-') + 1));
-const msOf = (position: string): number => Number(position.slice(0, position.indexOf('-')));
-const bare = (id: string): string => {
-  const tilde = id.indexOf('~');
-  return tilde === -1 ? id : id.slice(0, tilde);
-};
 
 /** `expired` and `unknown` say that the log does not hold what follows; `limit` only that it is much. */
 const isDoubtful = (beginning: Beginning): boolean => beginning === 'expired' || beginning === 'unknown';
@@ -50,6 +50,7 @@ export class Reading {
   readonly resets: Record<ResetReason, number> = { expired: 0, unknown: 0, limit: 0 };
 
   readonly #findings: Findings;
+  readonly #overlaps: boolean;
   readonly #segments: Segment[] = [];
   readonly #missing: { from: number; to: number }[] = [];
   #segment: Segment | undefined;
@@ -59,17 +60,19 @@ export class Reading {
   #isDegraded = false;
   #mayBeRestored = false;
 
-  constructor(topic: string, who: string, findings: Findings) {
+  /** `overlaps`: while it moves it hears two connections, and each half of degraded and restored perhaps twice. */
+  constructor(topic: string, who: string, { findings, overlaps = false }: ReadingOptions) {
     this.topic = topic;
     this.who = who;
     this.#findings = findings;
+    this.#overlaps = overlaps;
   }
 
   /** It has subscribed: the first item must say where it stands. */
   asked(): void {
     this.#awaits = this.lastEventId === undefined ? 'snapshot' : 'continuation';
     // On a new connection it may hear the other half of what it was told, or begin with a clean slate.
-    this.#mayBeRestored = this.#isDegraded;
+    this.#mayBeRestored ||= this.#isDegraded;
     this.#isDegraded = false;
   }
 
@@ -79,19 +82,20 @@ export class Reading {
   }
 
   get position(): string | undefined {
-    return this.lastEventId === undefined ? undefined : bare(this.lastEventId);
+    return this.lastEventId === undefined ? undefined : positionOf(this.lastEventId);
   }
 
   /** Whether it has got as far as `position`, or was told to begin behind it; time never goes back, whatever is lost. */
   reached(position: string): boolean {
     if (this.#segment === undefined) return false;
-    const ms = msOf(position);
-    return this.#ms > ms || (this.#ms === ms && this.#seq >= seqOf(position));
+    const { ms, seq } = partsOf(position);
+    return this.#ms > ms || (this.#ms === ms && this.#seq >= seq);
   }
 
   take(id: string, item: TopicItem): void {
     if (this.ended) this.#fault('protocol', `${item.type} came after closed`);
     this.#checkFirst(item.type);
+    const asked = this.position;
     this.lastEventId = id;
     switch (item.type) {
       case 'event':
@@ -107,18 +111,20 @@ export class Reading {
       case 'resumed':
         this.resumed += 1;
         this.replayed += item.replayed;
-        if (this.#awaits !== 'nothing' && (this.#ms !== msOf(bare(id)) || this.#seq !== seqOf(bare(id)))) {
-          this.#fault('gap', `resumed at ${bare(id)}, asked for ${this.#ms}-${this.#seq}`);
+        if (this.#awaits !== 'nothing' && positionOf(id) !== asked) {
+          this.#fault('gap', `resumed at ${positionOf(id)}, asked for ${asked}`);
         }
         break;
       case 'degraded':
         this.degraded += 1;
         this.#isDegraded = true;
-        if (this.#segment?.count === 0) this.#segment.degraded = true;
+        if (this.#segment?.beginning === 'snapshot' && this.#segment.count === 0) this.#segment.degraded = true;
         break;
       case 'restored':
         this.restored += 1;
-        if (!this.#isDegraded && !this.#mayBeRestored) this.#fault('protocol', 'restored came without degraded');
+        if (!this.#isDegraded && !this.#mayBeRestored && !this.#overlaps) {
+          this.#fault('protocol', 'restored came without degraded');
+        }
         this.#isDegraded = this.#mayBeRestored = false;
         break;
       case 'closed':
@@ -160,13 +166,13 @@ export class Reading {
     }
     if (position !== id) this.#fault('protocol', `event ${position} came under the id ${id}`);
     this.delivered += 1;
-    const seq = seqOf(position);
+    const { ms, seq } = partsOf(position);
     let segment = this.#segment;
     if (segment === undefined || seq !== this.#seq + 1) {
-      if (!this.#breaks(position, seq)) return;
+      if (!this.#breaks(position, ms, seq)) return;
       segment = this.#open('gap', null, '');
     }
-    this.#ms = msOf(position);
+    this.#ms = ms;
     this.#seq = seq;
     if (segment.count === 0) segment.first = position;
     segment.last = position;
@@ -175,9 +181,9 @@ export class Reading {
   }
 
   /** An event that does not follow: says what it is; `true` where reading goes on from it. */
-  #breaks(position: string, seq: number): boolean {
+  #breaks(position: string, ms: number, seq: number): boolean {
     const at = this.#segment === undefined ? 'nothing' : `${this.#ms}-${this.#seq}`;
-    if (this.#segment !== undefined && seq <= this.#seq && msOf(position) <= this.#ms) {
+    if (this.#segment !== undefined && seq <= this.#seq && ms <= this.#ms) {
       const range = this.#missing.find(({ from, to }) => seq >= from && seq <= to);
       this.#fault(range ? 'reorder' : 'double', `${position} came after ${at}`);
       // Twice late is twice.
@@ -194,11 +200,12 @@ export class Reading {
     id: string,
     item: { state: unknown; events: readonly TopicEvent[] },
   ): void {
-    const position = bare(id);
+    const position = positionOf(id);
     this.#open(beginning, position, keyOfState(item.state));
-    this.#isDegraded = false;
-    this.#ms = msOf(position);
-    this.#seq = seqOf(position);
+    this.#isDegraded = this.#mayBeRestored = false;
+    const { ms, seq } = partsOf(position);
+    this.#ms = ms;
+    this.#seq = seq;
     this.#missing.length = 0;
     const { events } = item;
     const last = events.at(-1);
@@ -207,13 +214,13 @@ export class Reading {
     }
     for (let at = 1; at < events.length; at += 1) {
       const [before, after] = [events[at - 1]?.position ?? '', events[at]?.position ?? ''];
-      if (seqOf(after) !== seqOf(before) + 1) this.#fault('gap', `a ${beginning} has ${after} after ${before}`);
+      if (partsOf(after).seq !== partsOf(before).seq + 1)
+        this.#fault('gap', `a ${beginning} has ${after} after ${before}`);
     }
   }
 
   #open(beginning: Beginning, from: string | null, stateKey: string): Segment {
-    const degraded = this.#isDegraded;
-    const segment: Segment = { beginning, from, first: '', last: '', count: 0, fold: 0, stateKey, degraded };
+    const segment: Segment = { beginning, from, first: '', last: '', count: 0, fold: 0, stateKey, degraded: false };
     this.#segments.push(segment);
     this.#segment = segment;
     return segment;
