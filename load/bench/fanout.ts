@@ -8,11 +8,11 @@
  * back, continuity, and the writes to real sockets. The subscribers, the publisher and Redis are other processes.
  */
 import { startRedis } from '../../test/harness/redis.ts';
-import { startServer } from '../../test/harness/server.ts';
 import { mintToken, publisherToken } from '../../test/harness/tokens.ts';
 import { startBare } from './bare.ts';
 import { compare, cpuPerEvent, type Side } from './compare.ts';
 import { type Crowd, startThreads } from './crowd.ts';
+import { startInstance } from './instance.ts';
 import { printMachine } from './machine.ts';
 import { memoryPerConnection } from './memory.ts';
 import { type Publish, publishBare, publishUsher } from './publish.ts';
@@ -27,7 +27,7 @@ const topic = 'public:bench';
 
 printMachine();
 await using redis = await startRedis();
-await using usher = await startServer({ env: { REDIS_URL: redis.url, PUBLISHES_PER_SECOND: '1000000' } });
+await using usher = await startInstance(redis);
 await using bare = await startBare('./bare-publish.ts');
 using threads = startThreads();
 

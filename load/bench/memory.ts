@@ -1,8 +1,8 @@
 import type { Redis } from '../../test/harness/redis.ts';
-import { startServer } from '../../test/harness/server.ts';
 import { mintToken } from '../../test/harness/tokens.ts';
 import { startBare } from './bare.ts';
 import type { Crowd, Threads } from './crowd.ts';
+import { startInstance } from './instance.ts';
 import { rssBytes } from './machine.ts';
 import type { Seat } from './subscriber-worker.ts';
 
@@ -22,7 +22,7 @@ const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve,
 
 /** Prints how much memory each subscribed connection adds to a fresh server, beside a bare one. */
 export async function memoryPerConnection({ threads, redis, steps, topic }: MemoryOptions): Promise<void> {
-  await using usher = await startServer({ env: { REDIS_URL: redis.url } });
+  await using usher = await startInstance(redis);
   await using bare = await startBare('./bare-publish.ts');
   const users = warmUp + (steps.at(-1) ?? 0);
   const tokens = await Promise.all(Array.from({ length: users }, (_, at) => mintToken({ userId: `holder-${at}` })));

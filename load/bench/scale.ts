@@ -8,10 +8,10 @@
  */
 import { availableParallelism } from 'node:os';
 import { type Redis, startRedis } from '../../test/harness/redis.ts';
-import { type Server, startServer } from '../../test/harness/server.ts';
 import { mintToken, publisherToken } from '../../test/harness/tokens.ts';
 import { compare, cpuPerEvent, type Side } from './compare.ts';
 import { startThreads, type Threads } from './crowd.ts';
+import { startInstance } from './instance.ts';
 import { printMachine } from './machine.ts';
 import { publishUsher } from './publish.ts';
 import type { Seat } from './subscriber-worker.ts';
@@ -24,9 +24,6 @@ interface Instances extends Side {
 const smoke = process.argv.includes('--smoke');
 const rounds = smoke ? 1 : 5;
 const token = await publisherToken();
-
-const startInstance = (redis: Redis): Promise<Server> =>
-  startServer({ env: { REDIS_URL: redis.url, PUBLISHES_PER_SECOND: '1000000' } });
 
 /** As many users as seats: a user has a bound of connections. */
 const seatsAt = (url: string, topics: readonly (readonly string[])[]): Promise<readonly Seat[]> =>

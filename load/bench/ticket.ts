@@ -7,10 +7,10 @@
  * Each user brings a token of its own, as in life: nothing about them is known before.
  */
 import { startRedis } from '../../test/harness/redis.ts';
-import { startServer } from '../../test/harness/server.ts';
 import { mintToken } from '../../test/harness/tokens.ts';
 import { startBare } from './bare.ts';
 import { compare, type Side } from './compare.ts';
+import { startInstance } from './instance.ts';
 import { printMachine } from './machine.ts';
 
 const smoke = process.argv.includes('--smoke');
@@ -21,7 +21,7 @@ const users = smoke ? 100 : 5_000;
 
 printMachine();
 await using redis = await startRedis();
-await using usher = await startServer({ env: { REDIS_URL: redis.url, TICKETS_PER_MINUTE: '1000000' } });
+await using usher = await startInstance(redis, { TICKETS_PER_MINUTE: '1000000' });
 await using bare = await startBare('./bare-ticket.ts', { REDIS_URL: redis.url });
 const tokens = await Promise.all(Array.from({ length: users }, (_, at) => mintToken({ userId: `user-${at}` })));
 
