@@ -64,7 +64,7 @@ export interface Connection {
   watch(listener: (state: ConnectionState) => void): () => void;
   /** Calls a handler of the caller's; it may throw. */
   readonly tell: Notifier<ConnectionState, UsherHandlers>['tell'];
-  /** The address of the next attempt, when its time has come: each call is an attempt, with a ticket of its own. */
+  /** The address of the next attempt, when its time has come: each call is an attempt, with a ticket of its own. Never after `close()`. */
   nextUrl(): Promise<string>;
   /** The class of the sockets it watches; each belongs to the attempt before it. @throws TypeError where there is none */
   readonly WebSocket: typeof WebSocket;
@@ -90,8 +90,8 @@ export function createConnection(options: ConnectionOptions): Connection {
   const { clock = systemClock, environment = hostEnvironment, logger = quietLogger, random = Math.random } = options;
   const { tokenTimeoutMs = 10_000, healthyAfterMs = 10_000, on = {} } = options;
   const { maxRetries = Infinity, ...backoff } = options.retry ?? {};
-  const mayFall = options.fallback !== false;
-  const { afterAttempts = 3, afterMs = 10_000, restore = true } = options.fallback || {};
+  const { fallback = {} } = options;
+  const { afterAttempts = 3, afterMs = 10_000, restore = true } = fallback || {};
   const endpoints = createEndpoints(options.url);
   const closing = new AbortController();
   const tokens = createTokenSource(options.token, { clock, timeoutMs: tokenTimeoutMs, signal: closing.signal });
@@ -125,7 +125,7 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   /** Polls instead, when the state has lasted: a lost socket gives its subscriptions no error to go by. */
   const fallBack = () => {
-    if (!mayFall || state.status !== 'connecting') return;
+    if (!fallback || state.status !== 'connecting') return;
     // Without a network there is nothing to poll either.
     if (!environment.online) return beginPatience();
     const { code, status } = lastError;
@@ -149,12 +149,14 @@ export function createConnection(options: ConnectionOptions): Connection {
     // A move that failed: what is live serves on.
     if (live.size > 0) return;
     const exhausted = attempts.failures > maxRetries;
-    if (exhausted && !mayFall) return close(new UsherError('RETRIES_EXHAUSTED', { cause: error }));
+    if (exhausted && !fallback) return close(new UsherError('RETRIES_EXHAUSTED', { cause: error }));
     if (state.status === 'connecting') enter({ status: 'connecting', attempt: tries + 1 });
     if (exhausted || attempts.failures >= afterAttempts || error.code === 'WS_TICKET_REDIS_NOT_READY') fallBack();
   };
 
   const nextUrl = async () => {
+    // tRPC's client opens again for a request that comes after close(); refused, it would ask again in a hot loop.
+    if (state.status === 'closed') return new Promise<string>(() => {});
     if (state.status === 'idle') enter({ status: 'connecting', attempt: 1 });
     await attempts.turn(
       closing.signal,

@@ -12,11 +12,10 @@ const statuses: Readonly<Record<string, string>> = {
  * How events of topic `name` are folded into its state, unless the caller says otherwise: what those of the topics in the
  * box say about their status. A state that a publisher sets is richer.
  */
-export function reducerOf(name: string): (state: unknown, event: TopicEvent) => unknown {
-  if (!/^(job|agent|process)$/.test(name)) return (state) => state;
-  return (state, event) => {
-    const change = name === 'process' ? event.name === 'status' && event.data : statuses[event.name];
-    if (!change) return state;
-    return { ...(state as object | null), ...(typeof change === 'string' ? { status: change } : change) };
+export const reducerOf =
+  (name: string) =>
+  (state: unknown, event: TopicEvent): unknown => {
+    const status = /^(job|agent)$/.test(name) && Object.hasOwn(statuses, event.name) && statuses[event.name];
+    const change = name === 'process' && event.name === 'status' ? event.data : status && { status };
+    return change ? { ...(state as object | null), ...change } : state;
   };
-}

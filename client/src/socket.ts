@@ -47,7 +47,7 @@ export interface SocketParts {
  */
 export function createSocketClass(parts: SocketParts, options: HeartbeatOptions = {}): typeof WebSocket {
   const { base = globalThis.WebSocket, observer, clock } = parts;
-  if (!base) throw new TypeError('Option "WebSocket" is required here');
+  if (!base) throw new TypeError('Option "WebSocket" is required');
   const { intervalMs = 30_000, pongTimeoutMs = 60_000, writeTimeoutMs = 10_000, openTimeoutMs = 10_000 } = options;
 
   function Socket(url: string | URL): EventTarget {

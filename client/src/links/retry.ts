@@ -8,10 +8,8 @@ import { follow } from './flow.ts';
 import { idOf, withLastEventId } from './position.ts';
 
 export interface BackoffRetryOptions extends BackoffOptions {
-  /** Retries of one query or mutation. @default 3 */
+  /** Retries of one query or mutation; a subscription is tried for ever. @default 3 */
   readonly maxRetries?: number;
-  /** Retries of one subscription since it was last healthy. @default Infinity */
-  readonly maxSubscriptionRetries?: number;
   /** How long a topic that is not there is asked for again, in ms. @default 10000 */
   readonly unknownTopicMs?: number;
   /** A subscription that stands this long is healthy: its retries start over, in ms. @default 10000 */
@@ -31,7 +29,7 @@ const unknownTopicDelayMs = 1_000;
  */
 export function backoffRetryLink<TRouter extends AnyTRPCRouter>(options: BackoffRetryOptions = {}): TRPCLink<TRouter> {
   const { clock = systemClock, random = Math.random } = options;
-  const { maxRetries = 3, maxSubscriptionRetries = Infinity } = options;
+  const { maxRetries = 3 } = options;
   const { unknownTopicMs = 10_000, healthyAfterMs = 10_000, timeoutMs = 15_000 } = options;
 
   return () =>
@@ -53,8 +51,7 @@ export function backoffRetryLink<TRouter extends AnyTRPCRouter>(options: Backoff
             // The last try is made when the time is up, not before.
             return leftMs > 0 ? Math.min(leftMs, unknownTopicDelayMs * (0.5 + random() / 2)) : null;
           }
-          const given =
-            /^(final|new-token|try)/.test(action) || retries >= (lasting ? maxSubscriptionRetries : maxRetries);
+          const given = /^(final|new-token|try)/.test(action) || (!lasting && retries >= maxRetries);
           // Turned away is not done; anything else may be, unless its key makes it safe.
           if (given || (op.type === 'mutation' && action !== 'wait' && !isRepeatable(op.input ?? {}))) return null;
           // Only these count: a topic that came late must not make a slow start of the next error.

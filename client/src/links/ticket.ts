@@ -12,9 +12,6 @@ export type TicketedWsClient = TRPCWebSocketClient & { readonly usher: Connectio
 const connectionOf = (options: TicketLinkOptions) =>
   'connection' in options ? options.connection : createConnection(options);
 
-// tRPC's client of 11.22 opens again for a request that comes after close(); it must not do so in a hot loop.
-const closedRetryMs = 60_000;
-
 /**
  * tRPC's own WebSocket client, for `wsLink`, with a fresh one-time ticket for each attempt to connect and all waiting
  * done by the state machine in `usher`.
@@ -30,12 +27,13 @@ export function createTicketedWsClient(options: TicketLinkOptions): TicketedWsCl
   const client = createWSClient({
     // Each attempt waits for its turn in here, and takes its ticket in here: tRPC asks again for each.
     url: usher.nextUrl,
-    retryDelayMs: () => (usher.signal.aborted ? closedRetryMs : 0),
+    retryDelayMs: () => 0,
     WebSocket: usher.WebSocket,
   });
   const closeClient = client.close.bind(client);
   usher.watch(({ status }) => {
-    if (status === 'closed') void closeClient().catch(() => {});
+    // Later than all who watch: tRPC completes what is open, and they have a reason to give.
+    if (status === 'closed') queueMicrotask(closeClient);
   });
   client.close = () => {
     // Ends an attempt that waits: tRPC's own close() waits for it.
