@@ -189,16 +189,38 @@ describe('one who joins', () => {
   test('after an old answer of the log reads on instead of waiting', async () => {
     const holder = await readTopic(stand.hub, topic);
     await holder.joined;
-    const positions = await publishTo(1, 20);
+    log.holdLive();
+    await publishTo(1, 3);
     const reading = log.hold('read', true);
-    const joining = readTopic(stand.hub, topic, { position: positions[4] as string });
+    const joining = readTopic(stand.hub, topic, { history: 50 });
     await reading.reached;
-    await publishTo(21, 40);
+    // The channel passes the reader by while the log says that nothing follows.
+    log.passLive();
+    await publishTo(4, 40);
     reading.release();
     const reader = await joining;
     await turn();
     expect(reader.isLive).toBe(true);
-    expect(reader.told).toEqual(['resumed', ...range(6, 40)]);
+    expect(reader.told).toEqual(['snapshot', ...range(4, 40)]);
+  });
+
+  test('and waits for a channel that is reset to another place is reset as well', async () => {
+    const holder = await readTopic(stand.hub, topic);
+    await holder.joined;
+    log.holdLive();
+    await publishTo(1, 3);
+    const reader = await readTopic(stand.hub, topic, { history: 50 });
+    await turn();
+    expect(reader.isLive).toBe(false);
+    log.lose();
+    log.passLive();
+    memory.clear();
+    at += 1_000;
+    await publish(11);
+    expect(holder.told).toEqual(['snapshot', 'reset']);
+    expect(reader.told).toEqual(['snapshot', 'reset']);
+    await publish(12);
+    expect(reader.told).toEqual(['snapshot', 'reset', 12]);
   });
 
   test('a log that has gone back behind the channel is brought to where the log is', async () => {
@@ -382,6 +404,28 @@ describe('one who joins while Redis goes or comes', () => {
     expect(await back()).toEqual(['resumed', 'restored']);
   });
 
+  test('in the moment the channel arrives hears that it went', async () => {
+    const holder = await readTopic(stand.hub, topic);
+    await holder.joined;
+    log.holdLive();
+    await publishTo(1, 2);
+    const reader = await readTopic(stand.hub, topic, { history: 50 });
+    await turn();
+    stand.setAvailable(false);
+    await pass(500);
+    log.passLive();
+    await turn();
+    expect(reader.told).toEqual(['snapshot', 'degraded']);
+    expect(reader.isLive).toBe(true);
+  });
+
+  test('is not told that what it must begin anew is restored', async () => {
+    await publish(1);
+    const reader = await readTopic(stand.hub, topic, { position: '5-5', toldDegraded: true });
+    await reader.joined;
+    expect(reader.told).toEqual(['reset']);
+  });
+
   test('waits for it in the middle of a replay, and then goes on', async () => {
     const positions = await publishTo(1, 30);
     const { reader, release } = await held(positions[0]);
@@ -454,6 +498,24 @@ describe('one who may read as the owner', () => {
     gate.resolve();
     expect(await refusalOf(reader.joined)).toBe('TOPIC_UNKNOWN');
     expect(JSON.stringify(reader.items)).not.toMatch(/"data":9\d/);
+  });
+
+  test('is refused where another made what nobody had, before this instance heard of it', async () => {
+    const holder = await readTopic(stand.hub, topic);
+    await holder.joined;
+    const { position } = holder.channel;
+    log.holdLive();
+    await own('ben', 2, 3);
+    // Where the log has not yet anything to show, and where it has.
+    const waiting = log.hold('read');
+    const reader = await readTopic(stand.hub, topic, { position: '5-5', mayRead });
+    const behind = await readTopic(stand.hub, topic, { position, pace: () => undefined, mayRead });
+    waiting.release();
+    expect(await refusalOf(reader.joined)).toBe('TOPIC_UNKNOWN');
+    await turn();
+    log.passLive();
+    await turn();
+    expect(JSON.stringify([reader.items, behind.items])).not.toMatch(/"data":[23]/);
   });
 
   test('is let in where only the message that named the owner was lost', async () => {

@@ -149,7 +149,10 @@ export async function readTopic(hub: Hub, topic: string, options: ReaderOptions 
     },
     attach() {
       isLive = true;
-      stops.push(channel.read({ presence, history, item: take }));
+      const stopReading = channel.read({ presence, history, item: take });
+      stops.push(stopReading);
+      const { mayRead } = rest;
+      if (mayRead) stops.push(channel.onOwner((owner) => mayRead({ made: true, owner }) || stopReading()));
       stops.push(
         channel.onEnd(() => {
           hasEnded = true;

@@ -57,7 +57,6 @@ export async function serveNatively(subscription: Subscription, options: NativeO
   };
   const abort = (): void => over.resolve();
   signal.addEventListener('abort', abort, { once: true });
-  if (signal.aborted) abort();
   try {
     await join(joiner, subscription.join).catch(refuseAway);
     // One who did not get to join has reached the end.

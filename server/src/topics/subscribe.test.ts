@@ -198,6 +198,8 @@ describe('an iterated subscription', () => {
     const lastEventId = (await memory.range('public:a', range)).entries[0]?.position;
     const { next, leave } = iterate(subscribeTo('public:a', { lastEventId }));
     expect(await next()).toEqual({ type: 'resumed', replayed: 199 });
+    await turn();
+    expect(log.calls('read')).toBeLessThan(8);
     for (let n = 1; n < 200; n += 1) expect(await next()).toMatchObject({ event: { data: n } });
     const live = next();
     await turn();
