@@ -74,6 +74,25 @@ describe('createJwtAuthenticator() with secrets', () => {
     expect((await jwt({ now: () => nowMs + 60_000 })(token)).ok).toBe(false);
   });
 
+  test('refuses a token it has seen before from the moment it expires', async () => {
+    let at = nowMs;
+    const authenticate = jwt({ now: () => at });
+    const token = withToken(await sign({ ...claims, exp: nowMs / 1_000 + 2 }));
+    expect((await authenticate(token)).ok).toBe(true);
+    at += 1_999;
+    expect((await authenticate(token)).ok).toBe(true);
+    at += 1;
+    expect(await authenticate(token)).toMatchObject({ code: 'UNAUTHORIZED', message: 'The token has expired' });
+  });
+
+  test('does not take a token for one it has seen when only the signature differs', async () => {
+    const authenticate = jwt();
+    const [good, forged] = [await sign(claims), await sign(claims, newSecret)];
+    expect((await authenticate(withToken(good))).ok).toBe(true);
+    expect((await authenticate(withToken(forged))).ok).toBe(false);
+    expect((await authenticate(withToken(good))).ok).toBe(true);
+  });
+
   test('bears with an issuer whose clock is a little ahead, and no further', async () => {
     expect((await jwt()(withToken(await sign({ ...claims, nbf: nowMs / 1_000 + 4 })))).ok).toBe(true);
     expect((await jwt()(withToken(await sign({ ...claims, nbf: nowMs / 1_000 + 6 })))).ok).toBe(false);

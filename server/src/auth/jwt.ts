@@ -6,6 +6,7 @@ import { admitClaims } from './claims.ts';
 import { type CookieOptions, readCookieToken } from './cookie.ts';
 import { type KeySet, KeySetAwayError } from './key-set.ts';
 import { type Refusal, refuse } from './verdict.ts';
+import { createVerifiedTokens } from './verified-tokens.ts';
 
 export interface JwtOptions {
   /** HS256 secrets, any of which may have signed. @default [] */
@@ -39,6 +40,7 @@ export function createJwtAuthenticator(options: JwtOptions): Authenticator {
     clockToleranceMs = 5_000,
     now = Date.now,
   } = options;
+  const verifiedTokens = createVerifiedTokens({ now });
   let secretKeys: Promise<readonly CryptoKey[]> | null = null;
 
   async function keysFor(header: ProtectedHeaderParameters, token: string): Promise<readonly Key[]> {
@@ -77,8 +79,12 @@ export function createJwtAuthenticator(options: JwtOptions): Authenticator {
     if (credential.kind === 'missing') return refuse('UNAUTHORIZED');
     if (credential.kind === 'malformed') return refuse('UNAUTHORIZED', { message: credential.message });
     try {
+      const known = verifiedTokens.get(credential.token);
+      if (known !== undefined) return admitClaims(known, now());
       const verified = await verify(credential.token);
-      return 'claims' in verified ? admitClaims(verified.claims, now()) : verified;
+      if (!('claims' in verified)) return verified;
+      verifiedTokens.add(credential.token, verified.claims);
+      return admitClaims(verified.claims, now());
     } catch (error) {
       if (error instanceof KeySetAwayError) return refuse('AUTH_UNAVAILABLE', { retryAfterMs: error.retryAfterMs });
       throw error;
