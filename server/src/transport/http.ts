@@ -1,6 +1,13 @@
 import { timingSafeEqual } from 'node:crypto';
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch';
-import { badRequest, describeError, UsherError, type UsherPorts, usherRouter } from '@usher/contracts';
+import {
+  badRequest,
+  describeError,
+  type IssuedTicket,
+  UsherError,
+  type UsherPorts,
+  usherRouter,
+} from '@usher/contracts';
 import type { Logger } from 'pino';
 import type { Granted } from '../auth/verdict.ts';
 import { healthAnswer, isHealthPath } from '../health/answer.ts';
@@ -58,15 +65,15 @@ export function createHandle(options: HttpOptions): Handle {
     }
     const { principal } = await options.authenticate(facts);
     const text = new TextDecoder().decode(await collect(request, options.body)).trim();
+    if (text === '') return ticketAnswer(await ports.tickets.issue(principal, {}, traceId));
     let input: unknown;
     try {
-      input = text === '' ? undefined : JSON.parse(text);
+      input = JSON.parse(text);
     } catch (cause) {
       throw new UsherError('BAD_REQUEST', { message: 'Wanted a JSON body', cause });
     }
     const call = usherRouter.createCaller({ ports, traceId, authenticate: async () => principal, socket: null });
-    const issued = await call.ticket.issue(input as Parameters<typeof call.ticket.issue>[0]);
-    return Response.json(issued, { headers: { 'Cache-Control': 'no-store' } });
+    return ticketAnswer(await call.ticket.issue(input as Parameters<typeof call.ticket.issue>[0]));
   };
 
   const trpc = async (facts: RequestFacts): Promise<Response> => {
@@ -157,6 +164,9 @@ export function createHandle(options: HttpOptions): Handle {
     }
   };
 }
+
+const ticketAnswer = (issued: IssuedTicket): Response =>
+  Response.json(issued, { headers: { 'Cache-Control': 'no-store' } });
 
 /** A health check of HTTP/1.0 sends no Host, as HAProxy's does: then `request.url` is the bare path. */
 function urlOf(request: Request): URL {
