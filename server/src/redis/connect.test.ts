@@ -198,8 +198,10 @@ test('a subscription that Redis refuses costs nobody else theirs', async () => {
 
 test('a replica is no Redis to write to: away until it is promoted', async () => {
   await using replica = await startReplica(redis);
-  await using connection = connect(replica.port);
-  await eventually(async () => String(await replica.command('INFO', 'commandstats')).includes('cmdstat_hello'));
+  const lines: string[] = [];
+  const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+  await using connection = connect(replica.port, { log });
+  await eventually(() => lines.filter((line) => line.includes('Redis is a replica')).length === 2);
   expect(connection.state).toBe('away');
   await replica.promote();
   await isReady(connection);
