@@ -1,5 +1,5 @@
 import { createCluster } from 'redis';
-import { type NodeClient, runScript } from './single.ts';
+import { type NodeClient, ownTimeouts, runScript } from './single.ts';
 
 /**
  * A Redis Cluster. Its nodes' clients come back by themselves, since only they learn where a slot has gone; the line
@@ -9,6 +9,7 @@ export function clusterClient(urls: readonly string[], timeoutMs: number): NodeC
   const cluster = createCluster({
     rootNodes: urls.map((url) => ({ url })),
     RESP: 3,
+    commandOptions: ownTimeouts,
     defaults: {
       ...credentials(urls[0] ?? ''),
       disableOfflineQueue: true,

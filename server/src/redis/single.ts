@@ -25,6 +25,12 @@ export async function runScript(bySha: () => Promise<unknown>, byText: () => Pro
 }
 
 /**
+ * node-redis would make an AbortSignal for each command, a tenth of what issuing a ticket costs, and ends with it only
+ * what has not left yet; `within` bounds every command, left or not.
+ */
+export const ownTimeouts = { timeout: 0 } as const;
+
+/**
  * A client that does not come back by itself: the line throws it away and makes another. node-redis' own reconnect waits
  * for ever on a server that accepts and then says nothing, and its offline queue hides that it is away.
  */
@@ -33,6 +39,7 @@ export function singleClient(url: string, timeoutMs: number): NodeClient {
     url,
     RESP: 3,
     disableOfflineQueue: true,
+    commandOptions: ownTimeouts,
     socket: { connectTimeout: timeoutMs, reconnectStrategy: false },
     maintNotifications: 'disabled',
   });
