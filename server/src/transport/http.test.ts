@@ -217,6 +217,13 @@ describe('/metrics', () => {
     ws.close();
   });
 
+  test('are not for strangers that a near proxy speaks for', async () => {
+    await using server = await startTestServer({ env: { TRUST_PROXY: 'true' } });
+    const from = (address: string) => fetch(`${server.url}/metrics`, { headers: { 'x-forwarded-for': address } });
+    expect((await from('203.0.113.7')).status).toBe(403);
+    expect((await from('10.0.0.7')).status).toBe(200);
+  });
+
   test('asks for its token where it has one', async () => {
     await using server = await startTestServer({ env: { METRICS_TOKEN: 'a-token-for-prometheus' } });
     expect((await fetch(`${server.url}/metrics`)).status).toBe(401);

@@ -127,7 +127,9 @@ export function createHandle(options: HttpOptions): Handle {
   const showMetrics = async (facts: RequestFacts, peer: Peer): Promise<Response> => {
     const { metricsToken } = options;
     const given = facts.request.headers.get('authorization')?.match(/^Bearer (.+)$/i)?.[1];
-    const allowed = metricsToken === null ? isNear(peer.address) : given !== undefined && isEqual(given, metricsToken);
+    // Behind a proxy on a private network every peer is near: the client it speaks for must be, too.
+    const near = isNear(peer.address) && isNear(facts.address);
+    const allowed = metricsToken === null ? near : given !== undefined && isEqual(given, metricsToken);
     if (!allowed) throw new UsherError(metricsToken === null ? 'FORBIDDEN' : 'UNAUTHORIZED');
     return new Response(await metrics.registry.metrics(), {
       headers: { 'Content-Type': metrics.registry.contentType },
