@@ -142,9 +142,7 @@ export async function errorOfResponse(response: Response): Promise<UsherError> {
 
 /** Turns a socket's close into an error: Usher's reason is the code; others are told by the close code. */
 export const errorOfClose = (closeCode: number, reason: string): UsherError =>
-  new UsherError(knownCode(reason) ?? byNumber[closeCode] ?? 'NETWORK', {
-    message: `Closed ${closeCode}`,
-  });
+  new UsherError(knownCode(reason) ?? byNumber[closeCode] ?? 'NETWORK');
 
 /** What a `TRPCClientError` holds, which may be of another copy of tRPC's client. */
 interface TrpcError {

@@ -116,7 +116,7 @@ export function createSubscription<TState, TEvent extends TopicEvent>(
     finish();
     changed();
     if (options.onError) tell('onError', error);
-    else if (called) logger.error('[Usher] A subscription ended', { code: error.code, traceId: error.traceId });
+    else if (called) logger.error('[Usher] A subscription ended', { error });
   };
 
   const take = (id: string, item: Item) => {
