@@ -14,7 +14,8 @@ const maxTimerMs = 2 ** 31 - 1;
 export const systemClock: Clock = {
   now: () => performance.now(),
   after: (delayMs, run) => {
-    const timer = setTimeout(run, Math.min(delayMs, maxTimerMs));
+    // Node and Bun print a warning of their own for a time that has passed already.
+    const timer = setTimeout(run, Math.max(0, Math.min(delayMs, maxTimerMs)));
     return () => clearTimeout(timer);
   },
 };
