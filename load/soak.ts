@@ -1,13 +1,11 @@
 /** Hours of ordinary use, in which connections come and go: MINUTES, SUBSCRIBERS, TOPICS, RATE (events a second and topic). */
 import type { Options } from 'k6/options';
 import { limits } from '../contracts/src/limits.ts';
-import { seat, usersOf, warnOfOneUser } from './k6/crowd.ts';
-import type { Follower } from './k6/follower.ts';
+import { comeAndGo, seat, usersOf, warnOfOneUser } from './k6/crowd.ts';
 import { createTopics, publishTicks } from './k6/publisher.ts';
 import { seatNumber } from './k6/seat-number.ts';
 import { once, readingThresholds, runName, setting, slackSeconds, systemTags } from './k6/settings.ts';
 import { publisherToken } from './k6/token.ts';
-import { wait } from './k6/wire.ts';
 
 const size = setting('SUBSCRIBERS', 100);
 const topicCount = setting('TOPICS', 10);
@@ -49,19 +47,7 @@ export async function setup(): Promise<Run> {
 export async function subscribe({ topics, untilMs }: Run): Promise<void> {
   const topicsOf = (follower: number): readonly string[] => [topics[follower % topics.length] ?? ''];
   const followers = seat(seatNumber(), { size, perUser, untilMs, topicsOf });
-  await Promise.all(followers.map(comeAndGo));
-}
-
-/** Opens another connection from time to time, until the follower has seen its topic's end. */
-async function comeAndGo(follower: Follower): Promise<void> {
-  let isOver = false;
-  const done = follower.done.then(() => {
-    isOver = true;
-  });
-  while (!isOver) {
-    await Promise.race([done, wait(stayMs * (0.5 + Math.random()))]);
-    if (!isOver) follower.reconnect();
-  }
+  await Promise.all(followers.map((follower) => comeAndGo(follower, stayMs)));
 }
 
 export const publish = ({ topics }: Run): Promise<void> =>

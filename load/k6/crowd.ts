@@ -1,3 +1,4 @@
+import { clearTimeout, setTimeout } from 'k6/timers';
 import { type Follower, follow } from './follower.ts';
 import { manyUsers, tokenFor } from './token.ts';
 
@@ -20,6 +21,24 @@ export function seat(user: number, { size, perUser, untilMs, topicsOf }: CrowdOp
   const first = user * perUser;
   const count = Math.max(0, Math.min(perUser, size - first));
   return Array.from({ length: count }, (_, at) => follow({ token, topics: topicsOf(first + at), untilMs }));
+}
+
+/** Opens another connection from time to time, until the follower is done. */
+export async function comeAndGo(follower: Follower, stayMs: number): Promise<void> {
+  let timer = 0;
+  const stay = (): void => {
+    timer = setTimeout(
+      () => {
+        follower.reconnect();
+        stay();
+      },
+      stayMs * (0.5 + Math.random()),
+    );
+  };
+  stay();
+  await follower.done;
+  // k6 ends a run only when no timer is left.
+  clearTimeout(timer);
 }
 
 /** Says before a run what would otherwise be seen as refusals in it. */
