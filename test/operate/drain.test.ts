@@ -6,6 +6,7 @@ import type { PollAnswer, Published } from '@usher/contracts';
 import { spawnChild } from '../harness/child.ts';
 import { get, mutate, postTicket, query } from '../harness/http.ts';
 import { openRaw } from '../harness/raw-client.ts';
+import { startRedis } from '../harness/redis.ts';
 import { expectRefusal } from '../harness/refusal.ts';
 import { type Server, startServer } from '../harness/server.ts';
 import { publisherToken } from '../harness/tokens.ts';
@@ -101,6 +102,40 @@ test('polls that wait are answered, and those that come are not held', async () 
   }
   expect(stays.isOpen(), 'the polls were answered before the end').toBe(true);
   expect(await within(server.exited)).toBe(0);
+});
+
+const publish = (server: Server, token: string) =>
+  mutate<Published>(server, 'topic.publish', { topic: 'job:1', event: { name: 'job_started', data: {} } }, { token });
+
+/** Waits until one call is being answered. */
+const hasCall = (server: Server) =>
+  eventually(async () => (await get(server, '/metrics')).text.includes('usher_calls_in_flight 1'));
+
+test('a publish under way is answered before the instance ends', async () => {
+  await using redis = await startRedis();
+  await using server = await startServer({ env: { REDIS_URL: redis.url, DRAIN_TIMEOUT_MS: '12000' } });
+  await eventually(async () => (await get(server, '/readyz')).status === 200);
+  redis.freeze();
+  const publishing = publish(server, await publisherToken());
+  await hasCall(server);
+  server.signal('SIGTERM');
+  await leaving(server);
+  redis.thaw();
+  expect((await publishing).data).toMatchObject({ durable: true });
+  expect(await within(server.exited)).toBe(0);
+});
+
+test('the deadline holds whatever hangs', async () => {
+  await using redis = await startRedis();
+  await using server = await startServer({ env: { REDIS_URL: redis.url, DRAIN_TIMEOUT_MS: '1500' } });
+  await eventually(async () => (await get(server, '/readyz')).status === 200);
+  redis.freeze();
+  const publishing = publish(server, await publisherToken()).catch(() => null);
+  await hasCall(server);
+  server.signal('SIGTERM');
+  expect(await within(server.exited)).toBe(0);
+  expect(server.logs().map(({ msg }) => msg)).toContain('the time to drain is over');
+  expect(await publishing).toBeNull();
 });
 
 test('a second SIGTERM ends the instance at once', async () => {

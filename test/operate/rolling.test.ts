@@ -15,6 +15,7 @@ const topics = ['public:one', 'public:two'];
 /** Publishes numbers, one after the other, until it is stopped; one that was not answered is sent again under its key. */
 function startPublisher(url: string, token: string, topic: string) {
   let n = 0;
+  let unanswered = 0;
   let over = false;
   const publishing = (async () => {
     while (!over) {
@@ -23,12 +24,14 @@ function startPublisher(url: string, token: string, topic: string) {
       for (;;) {
         const answer = await mutate<Published>({ url }, 'topic.publish', input, { token }).catch(() => null);
         if (answer?.data) break;
+        unanswered += 1;
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   })();
   return {
+    unanswered: () => unanswered,
     stop: async (): Promise<number> => {
       over = true;
       await publishing;
@@ -97,6 +100,8 @@ test('a rolling restart behind a balancer that is not sticky loses nothing and l
     await balancer.hasUp(2);
   }
   const published = await Promise.all(publishers.map((publisher) => publisher.stop()));
+
+  expect(publishers.map(({ unanswered }) => unanswered())).toEqual([0, 0]);
 
   // The last event reaches everybody: whoever is unconnected never sees it.
   for (const [at, { seen, told }] of [...subscribers.entries()]) {
