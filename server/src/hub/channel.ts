@@ -87,7 +87,7 @@ export class Channel {
   #pending: LiveMessage[] | null = [];
   #pendingLost = false;
   #healing: Promise<Healing> | null = null;
-  #closedItem: RawItem | null = null;
+  #closedJson: string | null = null;
 
   constructor(options: ChannelOptions) {
     this.#options = options;
@@ -102,8 +102,9 @@ export class Channel {
     return this.#position;
   }
 
-  get closedItem(): RawItem | null {
-    return this.#closedItem;
+  /** What was told of the topic's end; `null` while it has not ended, also where only this instance has. */
+  get closedJson(): string | null {
+    return this.#closedJson;
   }
 
   /** What was delivered here after `position`; `undefined` where that is not known here. */
@@ -118,7 +119,7 @@ export class Channel {
     if (!complete && !partial) return undefined;
     const entries = history === 0 ? [] : this.#ring.last(history, this.#options.limits.maxHistoryBytes);
     const { made, owner } = this;
-    return { last: this.#position, made, owner, closed: this.#closedItem !== null, state: this.#state, entries };
+    return { last: this.#position, made, owner, closed: this.#closedJson !== null, state: this.#state, entries };
   }
 
   /** Puts a socket into its group, at the position the channel is at; gives the way out. */
@@ -174,6 +175,8 @@ export class Channel {
    * NOT reject.
    */
   async verify(): Promise<boolean> {
+    // There is nothing to prove before the first look, and what it saw may be older than what was lost since.
+    if (this.#position === '') await this.started.catch(() => {});
     // A read that is under way may have been answered before what was lost was written.
     if (this.#healing !== null) await this.#healing;
     if (this.ended) return true;
@@ -385,8 +388,8 @@ export class Channel {
 
   #end(last: Entry | undefined): void {
     if (this.ended) return;
-    this.#closedItem = { id: this.#options.itemId(this.#position, false), json: closedJson(last) };
-    this.#send(this.#closedItem, false);
+    this.#closedJson = closedJson(last);
+    this.#tell(this.#closedJson);
     this.#stop();
     this.#options.observe.ended(this);
   }

@@ -123,6 +123,30 @@ describe('while Redis is away', () => {
     expect(reader.told).toEqual(['snapshot', 1]);
   });
 
+  test('a topic that is still looking for the first time when Redis comes back is proven after it', async () => {
+    await publish(1);
+    const looking = log.hold('snapshot', true);
+    const reading = readTopic(stand.hub, topic, { history: 9 });
+    await looking.reached;
+    // What it saw is old when it comes, and what was written since was lost with the line.
+    log.holdLive();
+    await publish(2, 3);
+    log.lose();
+    log.passLive();
+    stand.setAvailable(false);
+    stand.setAvailable(true);
+    await turn();
+    expect(log.calls('read')).toBe(0);
+    looking.release();
+    const reader = await reading;
+    await reader.joined;
+    await turn();
+    await publish(4);
+    const [first] = reader.items;
+    const history = first?.item.type === 'snapshot' ? first.item.events.map(({ data }) => data) : [];
+    expect([...history, ...reader.told.slice(1)]).toEqual([1, 2, 3, 4]);
+  });
+
   test('a read that was under way when it came back does not stand for what came after', async () => {
     const reader = await readTopic(stand.hub, topic);
     await reader.joined;

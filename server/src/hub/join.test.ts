@@ -319,6 +319,25 @@ describe('one who joins', () => {
     expect(holder.told).toEqual(['snapshot', 1, 2, 'closed']);
   });
 
+  test('slowly a topic that is deleted and made again meanwhile gets its end, and nothing of the other', async () => {
+    const positions = await publishTo(1, 30);
+    const gate = Promise.withResolvers<void>();
+    const reader = await readTopic(stand.hub, topic, {
+      position: positions[0] as string,
+      history: 9,
+      pace: (json) => (json.includes('"data":6}') ? gate.promise : undefined),
+    });
+    await turn();
+    await memory.delete(topic);
+    at += 1_000;
+    await publish(90);
+    gate.resolve();
+    await reader.joined;
+    expect(reader.told.at(-1)).toBe('closed');
+    expect(JSON.stringify(reader.items)).not.toContain('"data":90');
+    expect(reader.lastId).toStartWith(`${positions[(reader.told.at(-2) as number) - 1]}~`);
+  });
+
   test('is not told that the topic has ended when only this instance has', async () => {
     const positions = await publishTo(1, 30);
     const gate = Promise.withResolvers<void>();

@@ -81,6 +81,8 @@ export async function join(joiner: Joiner, options: JoinOptions): Promise<void> 
     if (page === null) {
       if (await joinAt(joiner, options, reader)) return;
     } else if (!page.proven) {
+      // What it was reading has ended; what is there under that name now is another topic.
+      if (channel.ended) return endFor(joiner, options, reader, false);
       await reset(joiner, options, reader, page.reason);
     } else {
       permit(options, page);
@@ -160,8 +162,8 @@ async function endFor(
   { position }: Reader,
   closed: boolean,
 ): Promise<void> {
-  if (channel.closedItem) await joiner.emit(channel.closedItem);
-  else if (closed) await joiner.emit({ id: hub.itemId(position), json: closedJson(undefined) });
+  const json = channel.closedJson ?? (closed ? closedJson(undefined) : null);
+  if (json !== null) await joiner.emit({ id: hub.itemId(position), json });
 }
 
 /**

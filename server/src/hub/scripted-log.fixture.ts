@@ -109,6 +109,10 @@ export function createScriptedLog(memory: MemoryLog) {
       holds.set(method, [...(holds.get(method) ?? []), hold]);
       return hold;
     },
+    /** Forgets the holds that nobody has come to. */
+    disarm(): void {
+      holds.clear();
+    },
     setAway(next: boolean): void {
       away = next;
     },

@@ -51,6 +51,8 @@ export function createPoll(options: PollOptions): Poll {
     await authorize(principal, resolved, false);
     const channel = await hub.acquire(input.topic);
     const reader = createSubscription({ principal, resolved, channel }, { ...input, presence: false }, options);
+    // One poll after the other is one conversation; a subscription's first word ends whatever it was told before.
+    const joinOptions = { ...reader.join, toldDegraded: toldDegraded(input.lastEventId) };
     const items: RawItem[] = [];
     const full = new AbortController();
     const over = Promise.withResolvers<void>();
@@ -87,7 +89,7 @@ export function createPoll(options: PollOptions): Poll {
     if (signal?.aborted) stop();
     try {
       timers.push(setTimeout(() => full.abort(), joinTimeoutMs));
-      await join({ signal: full.signal, emit: take, attach }, reader.join).catch(refuseAway);
+      await join({ signal: full.signal, emit: take, attach }, joinOptions).catch(refuseAway);
       clearTimeout(timers.pop());
       // That Redis is away is no news to one who comes back: answering at once would make it ask without end.
       const isQuiet = items.every((item) => item.json === degradedJson);

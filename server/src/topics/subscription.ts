@@ -1,7 +1,6 @@
 import type { Principal, SubscribeInput } from '@usher/contracts';
 import type { Channel } from '../hub/channel.ts';
 import type { Hub } from '../hub/hub.ts';
-import { toldDegraded } from '../hub/items.ts';
 import type { JoinOptions } from '../hub/join.ts';
 import { mayReadOn } from './access.ts';
 import type { ResolvedTopic } from './definitions.ts';
@@ -38,7 +37,6 @@ export function createSubscription(
       channel,
       hub,
       position: input.lastEventId === undefined ? undefined : positionOf(input.lastEventId),
-      toldDegraded: toldDegraded(input.lastEventId),
       history: input.history,
       maxReplayEvents,
       load: load(input.topic),
