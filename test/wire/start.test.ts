@@ -12,7 +12,7 @@ const configurationError = 78;
 const noAuth = { JWT_SECRET: '' };
 
 describe.each(['bun', 'deno'] as const)('main.ts under %s', (runtime) => {
-  test('one JSON line says "listening", and the url it names answers', async () => {
+  test.concurrent('one JSON line says "listening", and the url it names answers', async () => {
     await using server = await startServer({ runtime, env: { PORT: '0' } });
     const lines = server.logs().filter((line) => line.msg === 'listening');
     expect(lines).toHaveLength(1);
@@ -22,12 +22,12 @@ describe.each(['bun', 'deno'] as const)('main.ts under %s', (runtime) => {
     for (const line of server.lines) expect(() => JSON.parse(line)).not.toThrow();
   });
 
-  test('SIGTERM ends an idle server with 0', async () => {
+  test.concurrent('SIGTERM ends an idle server with 0', async () => {
     await using server = await startServer({ runtime });
     expect(await server.stop()).toBe(0);
   });
 
-  test('SIGTERM closes a client that does not move with 1012 DRAINING, and ends with 0', async () => {
+  test.concurrent('SIGTERM closes a client that does not move with 1012 DRAINING, and ends with 0', async () => {
     await using server = await startServer({ runtime, env: { DRAIN_TIMEOUT_MS: '500' } });
     await using client = await openRaw(server, { token: await mintToken() });
     await client.query('health.live');
@@ -37,7 +37,7 @@ describe.each(['bun', 'deno'] as const)('main.ts under %s', (runtime) => {
     expect(client.frames).toContainEqual({ id: null, method: 'reconnect' });
   });
 
-  test('wrong configuration is told whole, on stderr, without a secret, with exit code 78', async () => {
+  test.concurrent('wrong configuration is told whole, on stderr, without a secret, with exit code 78', async () => {
     const { exitCode, output } = await runServer({
       runtime,
       env: {
@@ -66,7 +66,7 @@ describe.each(['bun', 'deno'] as const)('main.ts under %s', (runtime) => {
   });
 });
 
-test('without authentication outside production everybody is "dev" with all scopes, and it is said loudly', async () => {
+test.concurrent('without authentication outside production everybody is "dev" with all scopes, and it is said loudly', async () => {
   await using server = await startServer({ env: noAuth });
   expect(server.url).toStartWith('http://127.0.0.1:');
   const warning = await server.log((line) => line.level === 'warn');
@@ -79,7 +79,7 @@ test('without authentication outside production everybody is "dev" with all scop
   expect(list.data?.connections.map((connection) => connection.userId)).toEqual(['dev']);
 });
 
-test('DISABLE_AUTH makes everybody "dev" whatever else is configured, and whatever is presented', async () => {
+test.concurrent('DISABLE_AUTH makes everybody "dev" whatever else is configured, and whatever is presented', async () => {
   await using server = await startServer({ env: { DISABLE_AUTH: 'true' } });
   expect(server.logs().some((line) => line.level === 'warn' && line.msg.includes('AUTHENTICATION IS DISABLED'))).toBe(
     true,
@@ -88,7 +88,7 @@ test('DISABLE_AUTH makes everybody "dev" whatever else is configured, and whatev
   expect(answer.status).toBe(200);
 });
 
-test.each([
+test.concurrent.each([
   ['DISABLE_AUTH with NODE_ENV=production', { NODE_ENV: 'production', DISABLE_AUTH: 'true' }, 'DISABLE_AUTH'],
   ['no authentication with NODE_ENV=production', { NODE_ENV: 'production', ...noAuth }, 'JWT_SECRET'],
   ['no authentication on all addresses', { HOST: '0.0.0.0', ...noAuth }, 'HOST'],
@@ -100,20 +100,20 @@ test.each([
   expect(output).toMatch(new RegExp(`^${variable}: `, 'm'));
 });
 
-test('NODE_ENV=production with a secret starts, and takes no caller without a token', async () => {
+test.concurrent('NODE_ENV=production with a secret starts, and takes no caller without a token', async () => {
   await using server = await startServer({ env: { NODE_ENV: 'production' } });
   expect((await postTicket(server)).status).toBe(401);
   expect((await postTicket(server, { token: await mintToken() })).status).toBe(200);
 });
 
-test('a port that is taken is no configuration error: it ends with 1 and says why', async () => {
+test.concurrent('a port that is taken is no configuration error: it ends with 1 and says why', async () => {
   await using server = await startServer();
   const { exitCode, output } = await runServer({ env: { PORT: String(server.port) } });
   expect(exitCode).toBe(1);
   expect(output).toMatch(/EADDRINUSE|in use/i);
 });
 
-test('TOPICS_MODULE adds topics to those in the box', async () => {
+test.concurrent('TOPICS_MODULE adds topics to those in the box', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'usher-topics-'));
   try {
     const path = join(directory, 'topics.ts');
@@ -146,7 +146,7 @@ test('TOPICS_MODULE adds topics to those in the box', async () => {
   }
 });
 
-test('no line of a start holds the secret it was started with', async () => {
+test.concurrent('no line of a start holds the secret it was started with', async () => {
   await using server = await startServer({ env: { LOG_LEVEL: 'trace', METRICS_TOKEN: 'metrics-token-for-this-test' } });
   await get(server, '/healthz');
   await server.stop();
