@@ -223,6 +223,22 @@ test('a revoked session gets another token once; a second revocation closes', as
   expect(host.connection.state).toMatchObject({ status: 'closed', reason: 'SESSION_REVOKED' });
 });
 
+test('a connection that is refused on two tokens, before it ever was live, closes', async () => {
+  const host = createFakeHost({ token: () => 'token' });
+  host.start();
+  await host.clock.advance(0);
+  const refuse = () => {
+    host.socket.open();
+    host.socket.message('{"id":null,"error":{"data":{"reason":"UNAUTHORIZED"}}}');
+    host.socket.drop(1008, 'UNAUTHORIZED');
+  };
+  refuse();
+  expect(host.connection.state.status).toBe('connecting');
+  await host.clock.advance(1_000);
+  refuse();
+  expect(host.connection.state).toMatchObject({ status: 'closed', reason: 'UNAUTHORIZED' });
+});
+
 test('a session may be revoked again after 10 s of health', async () => {
   const host = await healthyHost({ token: () => 'token' });
   for (let n = 0; n < 3; n += 1) {

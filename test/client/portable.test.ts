@@ -60,7 +60,7 @@ for (const version of ['11.22.1', '11.25.2']) {
       ['deno', 'run', '--allow-all', '--no-lock', 'suite.mjs'],
     ]) {
       const output = await run(command, project);
-      expect(output, command[0]).toContain('6 passed, 0 failed');
+      expect(output, command[0]).toContain('7 passed, 0 failed');
     }
   });
 }

@@ -145,6 +145,32 @@ await test('a connection that is cut again and again costs nothing', async () =>
   usher.close();
 });
 
+await test('several topics share a connection, and each has its own events, however they come and go', async () => {
+  const { usher } = start();
+  const ids = [newId(), newId(), newId()];
+  const stops = ids.map((id) => publish(id));
+  const seen: string[][] = [[], [], []];
+  for (let round = 0; round < 5; round += 1) {
+    const subscriptions = ids.map((id, n) =>
+      usher.topic('public', id).subscribe({ onEvent: ({ event }) => seen[n]?.push(`${id} ${event.data}`) }),
+    );
+    const counts = seen.map(({ length }) => length);
+    await until(() => seen.every(({ length }, n) => length > (counts[n] ?? 0) + 3), `events of round ${round}`);
+    for (const subscription of subscriptions) subscription.unsubscribe();
+  }
+  for (const stop of stops) await stop();
+  ids.forEach((id, n) => {
+    const numbers = (seen[n] ?? []).map((line) => line.split(' '));
+    same([...new Set(numbers.map(([from]) => from))], [id]);
+    const order = numbers.map(([, number]) => Number(number));
+    same(
+      order,
+      [...new Set(order)].sort((a, b) => a - b),
+    );
+  });
+  usher.close();
+});
+
 await test('it falls back to polling and returns, with no gap and no double', async () => {
   const { usher, told } = start();
   const id = newId();
