@@ -21,7 +21,7 @@ const smoke = process.argv.includes('--smoke');
 const subscribers = smoke ? 20 : 1_000;
 const rounds = smoke ? 1 : 5;
 /** A round alternates between the two servers this often. */
-const blocks = smoke ? 2 : 24;
+const blocks = smoke ? 2 : 16;
 const burstsPerBlock = 4;
 const topic = 'public:bench';
 
