@@ -113,13 +113,15 @@ const hasCall = (server: Server) =>
 
 test('a publish under way is answered before the instance ends', async () => {
   await using redis = await startRedis();
-  await using server = await startServer({ env: { REDIS_URL: redis.url, DRAIN_TIMEOUT_MS: '12000' } });
+  await using server = await startServer({ env: { REDIS_URL: redis.url, DRAIN_TIMEOUT_MS: '5000' } });
   await eventually(async () => (await get(server, '/readyz')).status === 200);
   redis.freeze();
   const publishing = publish(server, await publisherToken());
   await hasCall(server);
   server.signal('SIGTERM');
   await leaving(server);
+  // Longer than it waits for further calls.
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
   redis.thaw();
   expect((await publishing).data).toMatchObject({ durable: true });
   expect(await within(server.exited)).toBe(0);
