@@ -20,6 +20,7 @@ export const faultKinds = [
   'net-cut',
   'net-delay',
   'net-silence',
+  'net-deaf',
   'pubsub-cut',
   'pubsub-silence',
   'slow-readers',

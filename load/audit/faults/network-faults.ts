@@ -51,6 +51,16 @@ export const silenceNetwork = onTheWay(
   'pass or drop',
 );
 
+/** Commands arrive and their answers do not: nobody can know what was appended. */
+export const deafenNetwork = onTheWay(
+  [300, 6_500],
+  (relay) => {
+    relay.hold('answers');
+    return 'no answers';
+  },
+  'pass or drop',
+);
+
 export const cutPubSub = onTheWay(
   [1_000, 3_000],
   (relay) => {

@@ -1,7 +1,7 @@
 import { pause } from '../call.ts';
 import { halfOpen, stallReaders, storm } from './client-faults.ts';
 import type { Fault, FaultContext, FaultEnd, FaultKind } from './fault.ts';
-import { cutNetwork, cutPubSub, delayNetwork, silenceNetwork, silencePubSub } from './network-faults.ts';
+import { cutNetwork, cutPubSub, deafenNetwork, delayNetwork, silenceNetwork, silencePubSub } from './network-faults.ts';
 import { emptyRedis, freezeRedis, killNormal, killPubSub, restartRedis, rollBackRedis } from './redis-faults.ts';
 import { endServer, freezeServer, killServer } from './server-faults.ts';
 
@@ -18,6 +18,7 @@ const faults: Readonly<Record<FaultKind, Fault>> = {
   'net-cut': cutNetwork,
   'net-delay': delayNetwork,
   'net-silence': silenceNetwork,
+  'net-deaf': deafenNetwork,
   'pubsub-cut': cutPubSub,
   'pubsub-silence': silencePubSub,
   'slow-readers': stallReaders,

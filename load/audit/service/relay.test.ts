@@ -6,16 +6,22 @@ import { startRelay } from './relay.ts';
 /** A server that answers each chunk with itself, behind a relay that knows a subscription by its first letter. */
 async function startStand() {
   const sockets = new Set<Socket>();
+  let heard = '';
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => {});
-    socket.on('data', (chunk) => socket.write(chunk));
+    socket.on('data', (chunk) => {
+      heard += chunk.toString();
+      socket.write(chunk);
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const target = (server.address() as { port: number }).port;
   const relay = await startRelay({ target: () => target, isSubscription: (chunk) => chunk[0] === 83 });
   return {
     relay,
+    /** Everything that has arrived at the server. */
+    heard: () => heard,
     dial() {
       const socket = connect(relay.port, '127.0.0.1');
       const state = { text: '' };
@@ -69,6 +75,19 @@ test('hold() of subscriptions lets nothing of them pass, and pass() all of it', 
   expect([subscription.state.text, late.state.text]).toEqual(['S', '']);
   stand.relay.pass();
   await eventually(() => subscription.state.text === 'Smore' && late.state.text === 'S');
+});
+
+test('hold() of answers lets what is asked pass', async () => {
+  await using stand = await startStand();
+  using client = stand.dial();
+  client.send('a');
+  await eventually(() => client.state.text === 'a');
+  stand.relay.hold('answers');
+  client.send('b');
+  await eventually(() => stand.heard() === 'ab');
+  expect(client.state.text).toBe('a');
+  stand.relay.pass();
+  await eventually(() => client.state.text === 'ab');
 });
 
 test('delay() keeps the order, also when it ends', async () => {

@@ -3,6 +3,9 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 /** All connections, or those a subscription was sent on. */
 export type Which = 'all' | 'subscriptions';
 
+/** What is held: both ways of connections, or what comes back to the client on all of them. */
+export type Held = Which | 'answers';
+
 export interface RelayOptions {
   /** Port of 127.0.0.1 a new connection goes to; `null` refuses it. */
   readonly target: () => number | null;
@@ -20,7 +23,7 @@ export interface Relay extends AsyncDisposable {
   /** Ends connections at once, and new ones as soon as they are known to be meant, until `pass`. */
   cut(which?: Which): void;
   /** Reads nothing more, of new connections too, until `pass`: senders find the network full. */
-  hold(which?: Which): void;
+  hold(what?: Held): void;
   /** Everything arrives this much later, in order. */
   delay(delayMs: number): void;
   pass(): void;
@@ -42,10 +45,17 @@ interface Pair {
 
 export async function startRelay(options: RelayOptions): Promise<Relay> {
   const pairs = new Set<Pair>();
-  let held: Which | null = null;
+  let held: Held | null = null;
   let refused: Which | null = null;
   let delayMs = 0;
-  const means = (which: Which | null, pair: Pair): boolean => which === 'all' || (which !== null && pair.subscribes);
+  const means = (which: Which, pair: Pair): boolean => which === 'all' || pair.subscribes;
+  const isHeld = (pair: Pair, flow: Flow): boolean => {
+    if (held === 'answers') return flow === pair.down;
+    return held !== null && means(held, pair);
+  };
+  const stopHeld = (pair: Pair): void => {
+    for (const flow of [pair.up, pair.down]) if (isHeld(pair, flow)) flow.from.pause();
+  };
 
   const push = (flow: Flow): void => {
     clearTimeout(flow.timer);
@@ -74,16 +84,13 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     flow.from.on('data', (chunk: Buffer) => {
       if (flow === pair.up && !pair.subscribes && options.isSubscription?.(chunk)) {
         pair.subscribes = true;
-        if (means(refused, pair)) return pair.end();
-        if (means(held, pair)) {
-          pair.up.from.pause();
-          pair.down.from.pause();
-        }
+        if (refused !== null && means(refused, pair)) return pair.end();
+        stopHeld(pair);
       }
       send(flow, chunk);
     });
     flow.to.on('drain', () => {
-      if (!means(held, pair)) flow.from.resume();
+      if (!isHeld(pair, flow)) flow.from.resume();
     });
     flow.from.on('end', pair.end);
     flow.from.on('close', pair.end);
@@ -115,10 +122,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     pairs.add(pair);
     join(pair, pair.up);
     join(pair, pair.down);
-    if (means(held, pair)) {
-      client.pause();
-      upstream.pause();
-    }
+    stopHeld(pair);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -138,12 +142,9 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       refused = which;
       each(which, (pair) => pair.end());
     },
-    hold(which = 'all') {
-      held = which;
-      each(which, ({ up, down }) => {
-        up.from.pause();
-        down.from.pause();
-      });
+    hold(what = 'all') {
+      held = what;
+      each('all', stopHeld);
     },
     delay(ms) {
       delayMs = ms;
@@ -151,10 +152,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     pass() {
       refused = null;
       delayMs = 0;
-      const wasHeld = held;
       held = null;
-      if (wasHeld === null) return;
-      each(wasHeld, ({ up, down }) => {
+      each('all', ({ up, down }) => {
         up.from.resume();
         down.from.resume();
       });
