@@ -140,6 +140,19 @@ test('the deadline holds whatever hangs', async () => {
   expect(await publishing).toBeNull();
 });
 
+test('under Deno it leaves in the same way', async () => {
+  await using server = await startServer({ runtime: 'deno', env: { DRAIN_TIMEOUT_MS: '2500' } });
+  const token = await publisherToken();
+  await using client = await openRaw(server, { token });
+  server.signal('SIGTERM');
+  await leaving(server);
+  expect((await get(server, '/readyz')).status).toBe(503);
+  expect((await publish(server, token)).status).toBe(200);
+  await client.frame(isReconnect);
+  expect(await within(client.closed)).toEqual({ code: 1012, reason: 'DRAINING' });
+  expect(await within(server.exited)).toBe(0);
+});
+
 test('a second SIGTERM ends the instance at once', async () => {
   await using server = await startServer({ env: { DRAIN_TIMEOUT_MS: '60000' } });
   await using stays = await openRaw(server, { token: await publisherToken() });

@@ -23,6 +23,8 @@ export function addProcessMetrics(registry: Registry): void {
     },
   });
   const gauge = (name: string, help: string, read: () => number | null): void => {
+    // Where the system does not tell, no series is better than one that says 0.
+    if (read() === null) return;
     new Gauge({
       name,
       help,
