@@ -1,58 +1,16 @@
-import type { BackoffOptions } from './backoff.ts';
 import { type Clock, closedError, systemClock } from './clock.ts';
+import type { ConnectionOptions } from './connection-options.ts';
 import { createEndpoints, type Endpoints } from './endpoints.ts';
-import { type Environment, hostEnvironment } from './environment.ts';
+import { hostEnvironment } from './environment.ts';
 import { actionOf, toUsherError, UsherError } from './errors.ts';
 import { type Logger, quietLogger } from './logger.ts';
 import { createNotifier, type Notifier } from './notifier.ts';
-import { type BreakerOptions, createPace, type Pace } from './pace.ts';
-import { createRequest, type Request, type RequestOptions } from './request.ts';
-import { createSocketClass, type HeartbeatOptions, type WatchedSocket } from './socket.ts';
+import { createPace, type Pace } from './pace.ts';
+import { createRequest, type Request } from './request.ts';
+import { createSocketClass, type WatchedSocket } from './socket.ts';
 import type { ConnectionState, UsherHandlers } from './state.ts';
-import { createTicketSource, type TicketOptions } from './ticket.ts';
-import { createTokenSource, type TokenOption } from './token.ts';
-
-export interface RetryOptions extends BackoffOptions {
-  /** Failed attempts in a row after which the WebSocket is given up: polling stays, or the client closes. @default Infinity */
-  readonly maxRetries?: number;
-}
-
-export interface FallbackOptions {
-  /** Failed attempts in a row after which topics are polled. @default 3 */
-  readonly afterAttempts?: number;
-  /** Time without a connection after which topics are polled, in ms. @default 10000 */
-  readonly afterMs?: number;
-  /** Goes back to the WebSocket when it answers again. @default true */
-  readonly restore?: boolean;
-}
-
-export interface ConnectionOptions extends RequestOptions {
-  /** Where Usher answers: `https://example.com`, or a path in a browser. */
-  readonly url: string | URL;
-  /** JWT or API key, or a function that gives one; asked again for each connection and after a refusal. @default none */
-  readonly token?: TokenOption;
-  /** Longest wait for the token function, in ms. @default 10000 */
-  readonly tokenTimeoutMs?: number;
-  readonly ticket?: TicketOptions;
-  readonly retry?: RetryOptions;
-  readonly breaker?: BreakerOptions;
-  readonly heartbeat?: HeartbeatOptions;
-  /** `false`: never poll. */
-  readonly fallback?: FallbackOptions | false;
-  /** A connection that stands this long is healthy: failures before it no longer count, in ms. @default 10000 */
-  readonly healthyAfterMs?: number;
-  readonly on?: UsherHandlers;
-  /** @default silent */
-  readonly logger?: Logger;
-  /** @default globalThis.WebSocket */
-  readonly WebSocket?: typeof WebSocket;
-  /** @default the system's */
-  readonly clock?: Clock;
-  /** @default the browser's `navigator.onLine` and `document.visibilityState` */
-  readonly environment?: Environment;
-  /** @default Math.random */
-  readonly random?: () => number;
-}
+import { createTicketSource } from './ticket.ts';
+import { createTokenSource } from './token.ts';
 
 // A sign of life is asked for within this time when the network or the page comes back.
 const verifyTimeoutMs = 5_000;

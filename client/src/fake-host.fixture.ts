@@ -1,5 +1,6 @@
-import type { Connection, ConnectionOptions } from './connection.ts';
+import type { Connection } from './connection.ts';
 import { createConnection } from './connection.ts';
+import type { ConnectionOptions } from './connection-options.ts';
 import type { Environment } from './environment.ts';
 import { createFakeClock, settle } from './fake-clock.fixture.ts';
 import type { Logger } from './logger.ts';

@@ -1,12 +1,7 @@
 export type { BackoffOptions } from './backoff.ts';
 export type { Clock } from './clock.ts';
-export {
-  type Connection,
-  type ConnectionOptions,
-  createConnection,
-  type FallbackOptions,
-  type RetryOptions,
-} from './connection.ts';
+export { type Connection, createConnection } from './connection.ts';
+export type { ConnectionOptions, FallbackOptions, RetryOptions } from './connection-options.ts';
 export type { Environment } from './environment.ts';
 export { actionOf, type ClientCode, type ErrorCode, isUsherError, toUsherError, UsherError } from './errors.ts';
 export {

@@ -1,7 +1,8 @@
 import { createTRPCClient, httpLink, splitLink, type TRPCClient } from '@trpc/client';
 import type { BoxedTopics, TopicDefinition, UsherRouter } from '@usher/contracts';
 import { checkOptions } from './check-options.ts';
-import { type Connection, type ConnectionOptions, createConnection } from './connection.ts';
+import { type Connection, createConnection } from './connection.ts';
+import type { ConnectionOptions } from './connection-options.ts';
 import { type PollingOptions, pollingFallbackLink } from './links/polling.ts';
 import { type BackoffRetryOptions, backoffRetryLink } from './links/retry.ts';
 import { ticketLink } from './links/ticket.ts';

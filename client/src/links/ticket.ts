@@ -1,7 +1,8 @@
 import { createWSClient, TRPCClientError, type TRPCLink, type TRPCWebSocketClient, wsLink } from '@trpc/client';
 import type { AnyTRPCRouter } from '@trpc/server';
 import { observable } from '@trpc/server/observable';
-import { type Connection, type ConnectionOptions, createConnection } from '../connection.ts';
+import { type Connection, createConnection } from '../connection.ts';
+import type { ConnectionOptions } from '../connection-options.ts';
 
 /** The options of a connection, or one that is shared with other links. */
 export type TicketLinkOptions = ConnectionOptions | { readonly connection: Connection };
