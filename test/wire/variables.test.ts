@@ -28,14 +28,14 @@ onEachServer(
         { token: await publisherToken() },
       );
 
-    test('TICKET_TTL_MS: a ticket ends by then, and says so when it is issued', async () => {
+    test.concurrent('TICKET_TTL_MS: a ticket ends by then, and says so when it is issued', async () => {
       const issued = (await postTicket(server(), { token: await mintToken() })).data;
       expect(issued?.expiresInMs).toBe(700);
       await eventually(() => Date.now() > (issued?.expiresAt ?? 0) + 20);
       expectRefusal(await tryUpgrade(server(), `/trpc?ticket=${issued?.ticket}`), 401, 'TICKET_INVALID');
     });
 
-    test('TOPIC_TTL_MS: a topic without events for that long has lost its log and its state', async () => {
+    test.concurrent('TOPIC_TTL_MS: a topic without events for that long has lost its log and its state', async () => {
       const topic = 'public:ttl';
       await publish(topic, { state: 'here' });
       await eventually(async () => {
@@ -46,7 +46,7 @@ onEachServer(
       });
     });
 
-    test('TOPIC_CLOSE_GRACE_MS: a closed topic is gone after that, and may begin anew', async () => {
+    test.concurrent('TOPIC_CLOSE_GRACE_MS: a closed topic is gone after that, and may begin anew', async () => {
       const topic = 'public:grace';
       await publish(topic);
       await mutate(server(), 'topic.close', { topic }, { token: await publisherToken() });
@@ -54,7 +54,7 @@ onEachServer(
       await eventually(async () => (await publish(topic)).status === 200, { what: 'the grace to end' });
     });
 
-    test('MAX_PAYLOAD_BYTES and MAX_STATE_BYTES: counted as JSON, in bytes', async () => {
+    test.concurrent('MAX_PAYLOAD_BYTES and MAX_STATE_BYTES: counted as JSON, in bytes', async () => {
       const fits = 'x'.repeat(98);
       expect((await publish('public:bytes', { event: { name: 'e', data: fits } })).status).toBe(200);
       expectRefusal(
@@ -71,7 +71,7 @@ onEachServer(
       expectRefusal(await publish('public:bytes', { state: 'x'.repeat(199) }), 413, 'PAYLOAD_TOO_LARGE');
     });
 
-    test('MAX_HISTORY_BYTES: a snapshot brings no more of the last events than fit', async () => {
+    test.concurrent('MAX_HISTORY_BYTES: a snapshot brings no more of the last events than fit', async () => {
       const topic = 'public:history-bytes';
       for (let n = 0; n < 10; n++) await publish(topic, { event: { name: 'e', data: `${n}`.repeat(90) } });
       await using client = await openRaw(server(), { token: await mintToken() });
@@ -81,7 +81,7 @@ onEachServer(
       expect(item.events.at(-1)?.data).toBe('9'.repeat(90));
     });
 
-    test('MAX_SUBSCRIPTIONS_PER_CONNECTION: one more is refused, the others go on', async () => {
+    test.concurrent('MAX_SUBSCRIPTIONS_PER_CONNECTION: one more is refused, the others go on', async () => {
       await using client = await openRaw(server(), { token: await mintToken() });
       const kept = [client.subscribe({ topic: 'public:s1' }), client.subscribe({ topic: 'public:s2' })];
       for (const subscription of kept) await subscription.next();
@@ -97,14 +97,14 @@ onEachServer(
       await client.subscribe({ topic: 'public:s3' }).next();
     });
 
-    test('JWT_SECRET: each secret of the list is good, another is not', async () => {
+    test.concurrent('JWT_SECRET: each secret of the list is good, another is not', async () => {
       expect((await postTicket(server(), { token: await mintToken() })).status).toBe(200);
       expect((await postTicket(server(), { token: await mintToken({ secret: oldSecret }) })).status).toBe(200);
       const other = await mintToken({ secret: 'another-secret-0123456789abcdef0123456789' });
       expectRefusal(await postTicket(server(), { token: other }), 401, 'UNAUTHORIZED');
     });
 
-    test('API_KEYS: a key is its user with its scopes and topics, its id the session', async () => {
+    test.concurrent('API_KEYS: a key is its user with its scopes and topics, its id the session', async () => {
       const token = 'key-of-worker';
       const published = await mutate(
         server(),
@@ -131,7 +131,7 @@ onEachServer(
       }
     });
 
-    test('TRUST_PROXY: the address is what the nearest proxy saw', async () => {
+    test.concurrent('TRUST_PROXY: the address is what the nearest proxy saw', async () => {
       const token = await mintToken({ userId: 'proxied' });
       const headers = { authorization: `Bearer ${token}`, 'x-forwarded-for': '203.0.113.1, 198.51.100.7' };
       await using client = await openRaw(server(), { headers });
@@ -145,14 +145,14 @@ onEachServer(
       expect(list.data?.connections[0]?.address).toBe('198.51.100.7');
     });
 
-    test('HEARTBEAT_INTERVAL_MS and PONG_TIMEOUT_MS: a silent client is asked, and cut when it does not answer', async () => {
+    test.concurrent('HEARTBEAT_INTERVAL_MS and PONG_TIMEOUT_MS: a silent client is asked, and cut when it does not answer', async () => {
       await using client = await openRaw(server(), { token: await mintToken(), answersPing: false });
       await client.frame((frame) => frame === 'PING');
       // Deno closes with a handshake, Bun cuts.
       expect([1005, 1006]).toContain((await client.closed).code);
     });
 
-    test('a client that answers is kept', async () => {
+    test.concurrent('a client that answers is kept', async () => {
       await using client = await openRaw(server(), { token: await mintToken() });
       await eventually(() => client.frames.filter((frame) => frame === 'PING').length >= 2, { what: 'two PINGs' });
       expect((await client.query('health.live')).error).toBeUndefined();
