@@ -24,6 +24,7 @@ const small: AuditOptions = {
     'redis-kill-pubsub',
     'redis-kill-normal',
     'net-cut',
+    'net-deaf',
     'pubsub-cut',
     'slow-readers',
     'storm',
