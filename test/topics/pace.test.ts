@@ -69,10 +69,13 @@ test('a healthy reader that catches up on a thousand events of 60 kB gets them a
   await eventually(() => subscription.events.length === 1_000);
 });
 
-test('forty topics that are caught up on at once over one connection all arrive', async () => {
-  const topics = upTo(1, 40).map((n) => `public:at-once-${n}`);
+test('ninety topics that are caught up on at once over one connection with latency all arrive', async () => {
+  const topics = upTo(1, 90).map((n) => `public:at-once-${n}`);
   const positions = await Promise.all(topics.map((topic) => publish(topic, 0, 20)));
-  await using client = await openRaw(server, { token });
+  await using proxy = await startProxy(server.port);
+  // Without latency the kernel takes what is too much at once.
+  proxy.delay(30, 'down');
+  await using client = await openRaw(through(proxy), { ticket: await issueTicket(server, token) });
   const subscriptions = topics.map((topic, n) => client.subscribe({ topic }, { lastEventId: positions[n] as string }));
   await eventually(() => subscriptions.every(({ events }) => events.length === 19), {
     timeoutMs: 60_000,
