@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { ClientClosedError, ClientOfflineError, ErrorReply } from 'redis';
 import { clusterClient } from './cluster.ts';
-import { RedisAwayError, type RedisCallOptions, type RedisConnection } from './connection.ts';
+import { RedisAwayError, type RedisCallOptions, type RedisConnection, type RedisState } from './connection.ts';
 import { createLine, type Line, within } from './line.ts';
 import { type NodeClient, singleClient } from './single.ts';
 import { createSubscriptions } from './subscriptions.ts';
@@ -19,27 +19,43 @@ export interface ConnectOptions {
 }
 
 // Redis' own words for "not now": what it says while it loads, follows another, is full or has lost its cluster.
-const awayReply = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|OOM|BUSY|UNBLOCKED)\b/;
+const awayReply =
+  /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|OOM|BUSY|UNBLOCKED|MOVED|ASK)\b/;
 
 /** Opens Redis in the background; the answer is there at once, and `away` until Redis is. */
 export function connectRedis(options: ConnectOptions): RedisConnection {
   const { log } = options;
   const timeoutMs = options.timeoutMs ?? 5_000;
   const make = (): NodeClient =>
-    options.urls.length > 1 ? clusterClient(options.urls, timeoutMs) : singleClient(options.urls[0] ?? '', timeoutMs);
+    options.urls.length > 1
+      ? clusterClient({ urls: options.urls, timeoutMs, log })
+      : singleClient(options.urls[0] ?? '', timeoutMs);
+  const makeDelivery = (): NodeClient => {
+    const client = make();
+    client.onMended?.(() => void mended(client));
+    return client;
+  };
+  const deliveryListeners = new Set<(state: RedisState) => void>();
 
   const subscriptions = createSubscriptions({ log, line: () => delivery, timeoutMs });
   const commands = createLine({ name: 'commands', make, log, connectTimeoutMs: timeoutMs });
   const delivery: Line<NodeClient> = createLine({
     name: 'delivery',
-    make,
+    make: makeDelivery,
     log,
     connectTimeoutMs: timeoutMs,
     prepare: subscriptions.renew,
   });
   delivery.onState((state) => {
-    if (state === 'ready') subscriptions.settleAll();
+    if (state === 'ready') void subscriptions.settleAll();
+    for (const listener of [...deliveryListeners]) listener(state);
   });
+  /** A primary was replaced: what it had not delivered is looked for, as after every absence. */
+  const mended = async (client: NodeClient): Promise<void> => {
+    if (delivery.client !== client) return;
+    await subscriptions.settleAll();
+    if (delivery.client === client) for (const listener of [...deliveryListeners]) listener('ready');
+  };
 
   /** What a failed command means: an answer from Redis stays what it is, anything else is "away". */
   const failed = (cause: unknown): never => {
@@ -93,11 +109,15 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
     unsubscribe: subscriptions.remove,
     resubscribe: subscriptions.again,
     onState: commands.onState,
-    onDelivery: delivery.onState,
+    onDelivery(listener) {
+      deliveryListeners.add(listener);
+      return () => void deliveryListeners.delete(listener);
+    },
     restartDelivery: (reason) => delivery.restart(reason),
     async close() {
       commands.close();
       delivery.close();
+      deliveryListeners.clear();
       subscriptions.clear();
     },
   };

@@ -57,7 +57,10 @@ export interface RedisConnection {
   resubscribe(channel: string): Promise<void>;
   /** Called after each change of `state`; gives the way to stop. */
   onState(listener: (state: RedisState) => void): () => void;
-  /** Called after each change of `delivery`; `ready` comes when every channel is subscribed again. */
+  /**
+   * Called after each change of `delivery`; `ready` comes when every channel is subscribed again, and once more when
+   * a primary of a cluster was replaced while the others went on.
+   */
   onDelivery(listener: (state: RedisState) => void): () => void;
   /** Throws the subscription line away and opens another: for one that is up but says nothing. */
   restartDelivery(reason: string): void;

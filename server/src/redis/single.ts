@@ -12,6 +12,10 @@ export interface NodeClient extends LineClient {
   send(key: string, args: readonly string[]): Promise<unknown>;
   subscribe(channels: readonly string[], dispatch: Dispatch): Promise<void>;
   unsubscribe(channel: string, dispatch: Dispatch): Promise<void>;
+  /** One node of a cluster: called for each channel that Redis takes away because its slot has gone elsewhere. */
+  onMoved?(listener: (channel: string) => void): void;
+  /** A cluster: called when channels were brought elsewhere while the rest went on, and something may have been missed. */
+  onMended?(listener: () => void): void;
 }
 
 /** EVALSHA, and EVAL once where Redis does not know the script yet: after a restart, a flush or a failover. */
@@ -78,5 +82,8 @@ export function singleClient(url: string, timeoutMs: number): NodeClient {
     send: (_key, args) => client.sendCommand([...args]),
     subscribe: (channels, dispatch) => client.sSubscribe([...channels], dispatch),
     unsubscribe: (channel, dispatch) => client.sUnsubscribe(channel, dispatch),
+    onMoved(listener) {
+      client.on('sharded-channel-moved', (channel: string | Uint8Array) => listener(String(channel)));
+    },
   };
 }

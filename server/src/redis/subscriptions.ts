@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { ErrorReply } from 'redis';
+import { ClientOfflineError, ErrorReply } from 'redis';
 import { RedisAwayError, type RedisListener } from './connection.ts';
 import { type Line, within } from './line.ts';
 import type { Dispatch, NodeClient } from './single.ts';
@@ -23,7 +23,7 @@ export interface Subscriptions {
   /** Brings a new client to hold everything; rejects when it cannot. */
   renew(client: NodeClient): Promise<void>;
   /** Mends what changed in the very moment a client became ready. */
-  settleAll(): void;
+  settleAll(): Promise<void>;
   clear(): void;
 }
 
@@ -67,7 +67,9 @@ export function createSubscriptions({ log, line, timeoutMs }: SubscriptionsOptio
       known.standsOn = client;
     } catch (cause) {
       // A refusal is an answer; silence means that nobody knows what this client is subscribed to.
-      if (!(cause instanceof ErrorReply)) line().restart('A subscription was not confirmed', client);
+      // One primary of a cluster sees to itself: the others go on.
+      const answered = cause instanceof ErrorReply || cause instanceof ClientOfflineError || !client.batches;
+      if (!answered) line().restart('A subscription was not confirmed', client);
       throw new RedisAwayError('The subscription was not confirmed', { ambiguous: true, cause });
     }
   };
@@ -121,7 +123,9 @@ export function createSubscriptions({ log, line, timeoutMs }: SubscriptionsOptio
       });
       batches.push(subscribed);
     }
-    await Promise.all(batches);
+    if (client.batches) await Promise.all(batches);
+    // A primary that is away must not keep the others' channels away: its own are settled when it is replaced.
+    else await Promise.allSettled(batches);
   };
 
   return {
@@ -153,18 +157,19 @@ export function createSubscriptions({ log, line, timeoutMs }: SubscriptionsOptio
           );
           if (missing.length === 0) return;
           await subscribeAll(client, missing);
+          if (!client.batches) return;
         }
       } finally {
         renewals -= 1;
       }
     },
 
-    settleAll() {
+    async settleAll() {
       const { client } = line();
-      for (const [channel, known] of subscriptions) {
-        if (known.listeners.size > 0 && known.standsOn === client) continue;
-        settle(channel, known).catch(() => {});
-      }
+      const settled = [...subscriptions]
+        .filter(([, known]) => known.listeners.size === 0 || known.standsOn !== client)
+        .map(([channel, known]) => settle(channel, known).catch(() => {}));
+      await Promise.all(settled);
     },
 
     clear: () => subscriptions.clear(),
