@@ -30,8 +30,8 @@ export interface TcpProxy extends AsyncDisposable {
   readonly cutAfter: (bytes: number, direction?: Direction) => void;
 }
 
-/** A TCP proxy to a port of 127.0.0.1 that misbehaves on demand. */
-export async function startProxy(targetPort: number): Promise<TcpProxy> {
+/** A TCP proxy to a port of 127.0.0.1 that misbehaves on demand; `port` takes the place of one that has gone. */
+export async function startProxy(targetPort: number, port = 0): Promise<TcpProxy> {
   const pipes = { up: new Pipe(), down: new Pipe() } as const;
   const pairs = new Set<readonly [Socket, Socket]>();
   const counts = { accepted: 0, refused: 0 };
@@ -63,7 +63,7 @@ export async function startProxy(targetPort: number): Promise<TcpProxy> {
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(port, '127.0.0.1', resolve);
   });
 
   const drop = (): void => {

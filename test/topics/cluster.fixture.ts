@@ -1,5 +1,8 @@
 import { slotOf } from '../../server/src/redis/slots.ts';
-import { mutate, type Target } from '../harness/http.ts';
+import { get, mutate, query, type Target } from '../harness/http.ts';
+import type { RawClient } from '../harness/raw-client.ts';
+import type { RawSubscription } from '../harness/raw-subscription.ts';
+import { eventually } from '../harness/wait.ts';
 
 /** What each of three primaries has, as `startCluster` hands it out. */
 export const slotThirds: readonly (readonly [number, number])[] = [
@@ -27,3 +30,27 @@ export const publish = (target: Target, token: string, topic: string, data: unkn
     { topic, event: { name: 'e', data }, ...(idempotencyKey !== undefined && { idempotencyKey }) },
     { token },
   );
+
+export const isReady = (server: Target): Promise<unknown> =>
+  eventually(async () => (await get(server, '/readyz')).status === 200, { what: 'a server to be ready' });
+
+/** Subscribes and waits for the first item. */
+export async function subscribe(client: RawClient, topic: string, lastEventId?: string): Promise<RawSubscription> {
+  const live = client.subscribe({ topic }, lastEventId === undefined ? {} : { lastEventId });
+  await live.until(() => true);
+  return live;
+}
+
+export const types = (live: RawSubscription): string[] => live.items.map(({ item }) => item.type);
+
+/** The data of every event in the log. */
+export async function logged(server: Target, token: string, topic: string): Promise<unknown[]> {
+  const page = await query<{ events: { data: unknown }[] }>(
+    server,
+    'topic.history',
+    { topic, limit: 1_000 },
+    { token },
+  );
+  if (page.data === undefined) throw new Error(`Wanted the log: ${page.status} ${page.text}`);
+  return page.data.events.map(({ data }) => data);
+}
