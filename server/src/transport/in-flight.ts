@@ -17,8 +17,11 @@ export interface InFlightOptions {
   readonly now?: () => number;
 }
 
+/** The path of a whole url, or of what Bun gives where a request names no host: a bare path. */
+const pathOf = (url: string): string => /^(?:\w+:\/\/[^/]*)?([^?#]*)/.exec(url)?.[1] ?? '';
+
 const isWatcher = (url: string): boolean => {
-  const path = url.slice(url.indexOf('/', url.indexOf('//') + 2)).split('?', 1)[0] ?? '';
+  const path = pathOf(url);
   return path === '/metrics' || isHealthPath(path);
 };
 
