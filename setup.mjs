@@ -28,7 +28,7 @@ const commands = {
   bench: { file: (name) => `load/bench/${name}.ts`, needs: ['redis-server'] },
   audit: { file: 'load/audit/main.ts', needs: ['redis-server'] },
   doctor: { file: 'load/doctor/main.ts', needs: [] },
-  test: { file: 'test/gate/ok.ts', needs: ['redis-server', 'haproxy', 'deno', 'curl', 'k6'] },
+  test: { file: 'test/gate/ok.ts', needs: ['redis-server', 'haproxy', 'chromium', 'deno', 'curl', 'python3', 'k6'] },
 };
 
 /**
@@ -43,6 +43,7 @@ const requirements = {
   curl: { least: '7.70.0', apt: 'curl' },
   haproxy: { least: '2.4.0', apt: 'haproxy', version: '-v' },
   chromium: { least: '100.0.0', apt: 'chromium' },
+  python3: { least: '3.9.0', apt: 'python3' },
   k6: { least: '1.6.0', go: 'go.k6.io/k6/v2@v2.2.0', version: 'version', optional: true },
 };
 
