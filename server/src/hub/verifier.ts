@@ -38,6 +38,8 @@ const tickMs = 1_000;
 export function createVerifier(options: VerifierOptions): Verifier {
   const { availability, channels, logger, tailCheckMs, now, random } = options;
   const doubted = new Set<Channel>();
+  /** Could not be proven when last tried, though Redis is there: their primary of a cluster is not. */
+  const unproven = new Set<Channel>();
   let running = false;
   let degradeTimer: ReturnType<typeof setTimeout> | undefined;
   let closed = false;
@@ -46,7 +48,12 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   const verify = async (channel: Channel): Promise<void> => {
     if (!doubted.delete(channel)) return channel.checkTail();
-    if (await channel.verify()) channel.checkedAt = spread();
+    if (await channel.verify()) {
+      unproven.delete(channel);
+      channel.checkedAt = spread();
+    } else if (unproven.has(channel)) channel.degrade();
+    // One that has ended in the meantime was forgotten already.
+    else if (!channel.ended) unproven.add(channel);
   };
 
   /** A bounded number at a time; stops when Redis goes again, and what is left stays doubted. */
@@ -92,7 +99,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   return {
     doubt: (channel) => void doubted.add(channel),
-    forget: (channel) => void doubted.delete(channel),
+    forget(channel) {
+      doubted.delete(channel);
+      unproven.delete(channel);
+    },
     spread,
     close() {
       closed = true;
@@ -100,6 +110,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       clearInterval(ticker);
       clearTimeout(degradeTimer);
       doubted.clear();
+      unproven.clear();
     },
   };
 }

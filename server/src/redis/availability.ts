@@ -8,7 +8,7 @@ export function redisAvailability(redis: RedisConnection): Availability {
       return redis.state === 'ready' && redis.delivery === 'ready';
     },
     onChange(listener) {
-      const stops = [redis.onState(listener), redis.onDelivery(listener)];
+      const stops = [redis.onState(listener), redis.onDelivery(listener), redis.onPartLost(listener)];
       return () => {
         for (const stop of stops) stop();
       };

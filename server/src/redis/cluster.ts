@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { ClientOfflineError, ErrorReply } from 'redis';
 import { createClusterChannels } from './cluster-channels.ts';
 import { createLine, type Line } from './line.ts';
-import { type NodeClient, singleClient } from './single.ts';
+import { type NodeClient, type PartChange, singleClient } from './single.ts';
 import { parseSlots, type SlotRange, slotCount, slotOf } from './slots.ts';
 import { answered, askSlots, nodeUrl } from './topology.ts';
 
@@ -41,6 +41,7 @@ export function clusterClient({ urls, timeoutMs, log }: ClusterClientOptions): N
   let map = '';
   let refreshing: Promise<void> | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let onPart: ((what: PartChange) => void) | undefined;
   let closed = false;
   const waiting = new Set<() => void>();
 
@@ -93,7 +94,10 @@ export function clusterClient({ urls, timeoutMs, log }: ClusterClientOptions): N
     line.onState((state) => {
       wake();
       if (state === 'ready') channels.settle(true);
-      else void refresh();
+      else {
+        onPart?.('lost');
+        void refresh();
+      }
     });
     return line;
   };
@@ -222,7 +226,10 @@ export function clusterClient({ urls, timeoutMs, log }: ClusterClientOptions): N
       await until(isThere, timeoutMs * 2);
     },
     onEnd() {},
-    onMended: channels.onMended,
+    onPart(listener) {
+      onPart = listener;
+      channels.onMended(() => listener('mended'));
+    },
     run: (script, keys, args) =>
       routed(
         keys[0] ?? '',

@@ -22,6 +22,11 @@ export interface ConnectOptions {
 const awayReply =
   /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|MISCONF|OOM|BUSY|UNBLOCKED|MOVED|ASK)\b/;
 
+function listen<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+}
+
 /** Opens Redis in the background; the answer is there at once, and `away` until Redis is. */
 export function connectRedis(options: ConnectOptions): RedisConnection {
   const { log } = options;
@@ -30,15 +35,33 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
     options.urls.length > 1
       ? clusterClient({ urls: options.urls, timeoutMs, log })
       : singleClient(options.urls[0] ?? '', timeoutMs);
-  const makeDelivery = (): NodeClient => {
+  const stateListeners = new Set<(state: RedisState) => void>();
+  const deliveryListeners = new Set<(state: RedisState) => void>();
+  const partListeners = new Set<() => void>();
+  const tell = (listeners: ReadonlySet<(state: RedisState) => void>, state: RedisState): void => {
+    for (const listener of [...listeners]) listener(state);
+  };
+  const makeCommands = (): NodeClient => {
     const client = make();
-    client.onMended?.(() => void mended(client));
+    client.onPart?.((what) => {
+      if (commands.client !== client) return;
+      // The new primary may lack what the old one had taken: who keeps something there writes it again.
+      if (what === 'mended') tell(stateListeners, 'ready');
+      else for (const listener of [...partListeners]) listener();
+    });
     return client;
   };
-  const deliveryListeners = new Set<(state: RedisState) => void>();
+  const makeDelivery = (): NodeClient => {
+    const client = make();
+    client.onPart?.((what) => {
+      if (what === 'mended') void mended(client);
+    });
+    return client;
+  };
 
   const subscriptions = createSubscriptions({ log, line: () => delivery, timeoutMs });
-  const commands = createLine({ name: 'commands', make, log, connectTimeoutMs: timeoutMs });
+  const commands = createLine({ name: 'commands', make: makeCommands, log, connectTimeoutMs: timeoutMs });
+  commands.onState((state) => tell(stateListeners, state));
   const delivery: Line<NodeClient> = createLine({
     name: 'delivery',
     make: makeDelivery,
@@ -48,13 +71,13 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
   });
   delivery.onState((state) => {
     if (state === 'ready') void subscriptions.settleAll();
-    for (const listener of [...deliveryListeners]) listener(state);
+    tell(deliveryListeners, state);
   });
   /** A primary was replaced: what it had not delivered is looked for, as after every absence. */
   const mended = async (client: NodeClient): Promise<void> => {
     if (delivery.client !== client) return;
     await subscriptions.settleAll();
-    if (delivery.client === client) for (const listener of [...deliveryListeners]) listener('ready');
+    if (delivery.client === client) tell(deliveryListeners, 'ready');
   };
 
   /** What a failed command means: an answer from Redis stays what it is, anything else is "away". */
@@ -108,16 +131,14 @@ export function connectRedis(options: ConnectOptions): RedisConnection {
     subscribe: subscriptions.add,
     unsubscribe: subscriptions.remove,
     resubscribe: subscriptions.again,
-    onState: commands.onState,
-    onDelivery(listener) {
-      deliveryListeners.add(listener);
-      return () => void deliveryListeners.delete(listener);
-    },
+    onState: (listener) => listen(stateListeners, listener),
+    onDelivery: (listener) => listen(deliveryListeners, listener),
+    onPartLost: (listener) => listen(partListeners, listener),
     restartDelivery: (reason) => delivery.restart(reason),
     async close() {
       commands.close();
       delivery.close();
-      deliveryListeners.clear();
+      for (const listeners of [stateListeners, deliveryListeners, partListeners]) listeners.clear();
       subscriptions.clear();
     },
   };

@@ -55,13 +55,18 @@ export interface RedisConnection {
   unsubscribe(channel: string, listener: RedisListener): Promise<void>;
   /** Ends a channel's subscription and begins it anew; who listens stays. @throws RedisAwayError */
   resubscribe(channel: string): Promise<void>;
-  /** Called after each change of `state`; gives the way to stop. */
+  /**
+   * Called after each change of `state`; gives the way to stop. `ready` comes once more when a primary of a cluster was
+   * replaced: it may lack what the one before had taken.
+   */
   onState(listener: (state: RedisState) => void): () => void;
   /**
    * Called after each change of `delivery`; `ready` comes when every channel is subscribed again, and once more when
    * a primary of a cluster was replaced while the others went on.
    */
   onDelivery(listener: (state: RedisState) => void): () => void;
+  /** Called when a primary of a cluster went while the others go on: what is in its slots cannot be reached. */
+  onPartLost(listener: () => void): () => void;
   /** Throws the subscription line away and opens another: for one that is up but says nothing. */
   restartDelivery(reason: string): void;
   close(): Promise<void>;

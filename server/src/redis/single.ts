@@ -2,6 +2,9 @@ import { createClient, ErrorReply } from 'redis';
 import type { RedisScript } from './connection.ts';
 import type { LineClient } from './line.ts';
 
+/** What happened to one primary of a cluster; `mended` comes when its channels are subscribed again. */
+export type PartChange = 'lost' | 'mended';
+
 export type Dispatch = (message: string, channel: string) => void;
 
 /** One node-redis client, of one server or of a cluster, with what Usher asks of it. */
@@ -14,8 +17,8 @@ export interface NodeClient extends LineClient {
   unsubscribe(channel: string, dispatch: Dispatch): Promise<void>;
   /** One node of a cluster: called for each channel that Redis takes away because its slot has gone elsewhere. */
   onMoved?(listener: (channel: string) => void): void;
-  /** A cluster: called when channels were brought elsewhere while the rest went on, and something may have been missed. */
-  onMended?(listener: () => void): void;
+  /** A cluster: called when one primary went while the rest goes on, and when it has been replaced or is back. */
+  onPart?(listener: (what: PartChange) => void): void;
 }
 
 /** EVALSHA, and EVAL once where Redis does not know the script yet: after a restart, a flush or a failover. */
