@@ -105,6 +105,13 @@ test('an eviction policy that drops logs is warned of, and the instance stays re
   expect((await get(server, '/metrics')).text).toContain('usher_check_warning{check="eviction"} 1');
 });
 
+test('where INFO is not allowed the policy is unknown, and nothing else', async () => {
+  await using redis = await startRedis();
+  await redis.command('ACL', 'SETUSER', 'usher', 'on', '>word', '~*', '&*', '+@all', '-info');
+  await using server = await startServer({ env: { REDIS_URL: redis.url.replace('//', '//usher:word@') } });
+  expect((await becomes(server, 200)).eviction).toEqual({ ok: true, policy: 'unknown' });
+});
+
 test('noeviction is not warned of', async () => {
   await using redis = await startRedis();
   await using server = await startServer({ env: { REDIS_URL: redis.url } });
