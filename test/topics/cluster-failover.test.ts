@@ -94,6 +94,12 @@ for (const how of ['killed', 'handed over'] as const) {
     await isReady(one);
     await isReady(two);
     for (const server of [one, two]) {
+      // One primary's line was opened anew; the whole was not, which would have been everybody's interruption.
+      const whole = server
+        .logs()
+        .filter(({ msg, line }) => msg === '[Redis] away' && !String(line).startsWith('cluster'));
+      expect(whole).toEqual([]);
+      expect(server.logs().filter(({ msg }) => msg.includes('probe did not come back'))).toEqual([]);
       expect(server.logs().filter(({ level }) => level === 'error')).toEqual([]);
       expect(server.lines.filter((line) => /CROSSSLOT|unhandled/i.test(line))).toEqual([]);
     }
