@@ -274,7 +274,8 @@ describe('a poll while Redis is away', () => {
     log.setAway(true);
     next.fail();
     await pass(6_000);
-    expect((await answer).told).toEqual([2, 3, 4, 5]);
+    // And with word of it, since the topic could not be proven for long.
+    expect((await answer).told).toEqual([2, 3, 4, 5, 'degraded']);
     log.setAway(false);
   });
 
