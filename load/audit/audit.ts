@@ -23,9 +23,6 @@ const topics: TrafficTopics = { hot: names('hot', 4), cool: names('cool', 24), b
 const jobSlots = 6;
 /** Small, so that a busy topic forgets its beginning within seconds. */
 const keptEvents = 400;
-/** Who is not back by then is behind, and shown. */
-const patienceMs = 40_000;
-
 /** Limits that stand in the way of a crowd on one machine, and times short enough for a run of minutes. */
 const serverVariables: Readonly<Record<string, string>> = {
   TOPIC_MAX_EVENTS: String(keptEvents),
@@ -45,7 +42,7 @@ export async function runAudit(
   options: AuditOptions,
   onLogs: (name: string, lines: readonly string[]) => void = () => {},
 ): Promise<Report> {
-  const { seed, onProgress } = options;
+  const { seed, onProgress, patienceMs } = options;
   const random = createRandom(seed);
   const findings = createFindings();
   const { signal: stopping, abort: stop } = controlled();
@@ -127,7 +124,7 @@ export async function runAudit(
 
   // Nothing is published any more: everybody must arrive at the end of the log, and be served there.
   await recover();
-  const ends = await settleAtEnds(crowd, log, [...followed, topics.bulk]);
+  const ends = await settleAtEnds(crowd, log, { topics: [...followed, topics.bulk], patienceMs });
   await log.readAll();
   for (const who of crowd.unserved) findings.add('protocol', { topic: '', who }, 'it is not served at the end');
   end();
@@ -167,7 +164,7 @@ function controlled(): { readonly signal: AbortSignal; abort(): void } {
 async function settleAtEnds(
   crowd: Crowd,
   log: LogReader,
-  topics: readonly string[],
+  { topics, patienceMs }: { readonly topics: readonly string[]; readonly patienceMs: number },
 ): Promise<ReadonlyMap<string, string | null>> {
   const ends = new Map(await Promise.all(topics.map(async (topic) => [topic, await log.end(topic)] as const)));
   const deadline = performance.now() + patienceMs;

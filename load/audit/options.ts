@@ -15,13 +15,22 @@ export interface AuditOptions {
   readonly pairShare: number;
   /** Events published a second on the busy topics together. */
   readonly rate: number;
+  /** Who is not back by then after a fault, or at the end, is behind. */
+  readonly patienceMs: number;
   /** More variables of the servers. */
   readonly env: Readonly<Record<string, string>>;
   /** Told in a line of each thing that happens. */
   readonly onProgress: (line: string) => void;
 }
 
-export const auditDefaults = Object.freeze({ seconds: 180, subscribers: 300, instances: 3, rate: 120, pairs: 20 });
+export const auditDefaults = Object.freeze({
+  seconds: 180,
+  subscribers: 300,
+  instances: 3,
+  rate: 120,
+  pairs: 20,
+  patience: 40,
+});
 
 const help = `bun run audit [options]
 
@@ -36,6 +45,7 @@ and was told with what publishers were promised and with the logs themselves.
   --rate N         events a second on the busy topics together       (${auditDefaults.rate})
   --faults LIST    kinds, separated by commas, or all, or none       (all)
   --pairs N        percent of faults that come two at a time         (${auditDefaults.pairs})
+  --patience N     seconds after which who is not back is behind     (${auditDefaults.patience})
   --env NAME=VALUE a variable of the servers; may be repeated
   --logs DIR       writes what the servers printed there
   --json           prints the report as JSON
@@ -68,6 +78,7 @@ export function readCommandLine(
         rate: { type: 'string' },
         faults: { type: 'string' },
         pairs: { type: 'string' },
+        patience: { type: 'string' },
         env: { type: 'string', multiple: true },
         logs: { type: 'string' },
         json: { type: 'boolean' },
@@ -89,6 +100,8 @@ export function readCommandLine(
         rate: number('rate', values.rate, { fallback: auditDefaults.rate, min: 1, max: 20_000 }),
         faults: faultsOf(values.faults ?? 'all'),
         pairShare: number('pairs', values.pairs, { fallback: auditDefaults.pairs, min: 0, max: 100 }) / 100,
+        patienceMs:
+          number('patience', values.patience, { fallback: auditDefaults.patience, min: 1, max: 3_600 }) * 1_000,
         env: Object.fromEntries((values.env ?? []).map(variableOf)),
       },
       json: values.json ?? false,
