@@ -420,13 +420,13 @@ describe.each(Object.keys(codes) as Code[])('%s', (code) => {
         if (client === 'wait') expect(refusal.retryAfterMs).toBeGreaterThan(0);
         const { error } = JSON.parse(answer.text);
         if (typeof error === 'object') expect([error.data.code, error.data.httpStatus]).toEqual([trpc, http]);
-      });
+      }, 30_000);
     }
     if (producer.close) {
       const produce = producer.close;
       test.concurrent(`closes with ${close}: ${producer.where}`, async () => {
         expect(await within(produce(), { timeoutMs: 25_000 })).toEqual({ code: close as number, reason: code });
-      });
+      }, 30_000);
     }
   }
 
@@ -440,4 +440,4 @@ describe.each(Object.keys(codes) as Code[])('%s', (code) => {
 
 test.concurrent('SLOW_CONSUMER is 1006 where the runtime cuts, as Bun does', async () => {
   expect(await started({}, overwhelm)).toEqual({ code: 1006, reason: '' } as never);
-});
+}, 30_000);

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect } from 'bun:test';
 import { type Redis, startRedis } from '../harness/redis.ts';
 import { type Server, startServer } from '../harness/server.ts';
+import { testSecret } from '../harness/tokens.ts';
+import { eventually } from '../harness/wait.ts';
 
 export type Kind = 'Bun, memory' | 'Bun, Redis' | 'Deno, memory' | 'Deno, Redis';
 
@@ -33,6 +35,7 @@ export function onEachServer(
         await server?.kill();
         await redis?.[Symbol.asyncDispose]();
         expect(lines.filter((line) => line.includes('A promise was left alone'))).toEqual([]);
+        expectNoSecrets(lines);
       });
       define(() => {
         if (server === undefined) throw new Error('The server is there only while a test runs');
@@ -42,8 +45,12 @@ export function onEachServer(
   }
 }
 
+/** Fails if a ticket, a JWT or the secret of the tests stands in any of these lines. */
+export function expectNoSecrets(lines: readonly string[]): void {
+  expect(lines.filter((line) => /ut1_\w|eyJ\w|Bearer \w/.test(line) || line.includes(testSecret))).toEqual([]);
+}
+
 /** A server with Redis listens before it has connected. */
 export async function isReady(server: Server): Promise<void> {
-  const { eventually } = await import('../harness/wait.ts');
   await eventually(async () => (await fetch(`${server.url}/readyz`)).status === 200, { what: 'readiness' });
 }

@@ -42,6 +42,7 @@ export function createSockets(options: SocketsOptions): Sockets {
   const now = options.now ?? Date.now;
   const random = options.random ?? Math.random;
   const renewBeforeMs = options.renewBeforeMs ?? 30_000;
+  const sweepIntervalMs = options.sweepIntervalMs ?? 1_000;
   const closeTimeoutMs = options.closeTimeoutMs ?? 5_000;
   const openTimeoutMs = options.openTimeoutMs ?? 10_000;
   const maxHandshakes = options.maxHandshakes ?? 10_000;
@@ -103,8 +104,10 @@ export function createSockets(options: SocketsOptions): Sockets {
     if (principal.expiresAt === null) return;
     if (at >= principal.expiresAt) connection.refuse(new UsherError('TOKEN_EXPIRED'), 0);
     else if (!asked.has(connection)) {
-      // A right shorter than the notice is renewed in its last fifth, not the moment it begins.
-      const notice = Math.min(renewBeforeMs, (principal.expiresAt - connection.since) / 5);
+      // A right shorter than the notice is renewed in its last fifth, not the moment it begins; a fifth that is shorter than
+      // the time between two looks would be passed over.
+      const life = principal.expiresAt - connection.since;
+      const notice = Math.min(renewBeforeMs, Math.max(life / 5, Math.min(life / 2, 1.5 * sweepIntervalMs)));
       if (at < principal.expiresAt - notice) return;
       // Once a connection: older clients answer a second one with a second socket [trpc-wire.md, section 1.2].
       asked.add(connection);
@@ -125,7 +128,7 @@ export function createSockets(options: SocketsOptions): Sockets {
       watchWrites(connection, at);
       watchRight(connection, at);
     }
-  }, options.sweepIntervalMs ?? 1_000);
+  }, sweepIntervalMs);
 
   return {
     all,
