@@ -3,13 +3,16 @@ import { type Outcome, type Run, root, run } from './step.ts';
 /** Test files that run side by side: each starts its own Redis and servers, and leaves cores to them. */
 const parallel = 2;
 
+/** A test that hangs is ended by then; it is no assertion of speed. The preload's default does not reach every file. */
+const timeoutMs = 30_000;
+
 /** Runs every test file of the project by Bun's runner. */
 export async function runSuite(): Promise<Outcome> {
   const files = [...new Bun.Glob('{contracts,client,server,test,load}/**/*.test.ts').scanSync({ cwd: root })].filter(
     (file) => !file.includes('node_modules/'),
   );
   const { note, ...outcome } = countTests(
-    await run([process.execPath, 'test', `--parallel=${parallel}`], { live: true }),
+    await run([process.execPath, 'test', `--parallel=${parallel}`, `--timeout=${timeoutMs}`], { live: true }),
     files.length,
   );
   if (note !== undefined) console.log(`(fail) tests: ${note}`);
