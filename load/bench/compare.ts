@@ -51,7 +51,11 @@ const median = (values: readonly number[]): number => {
 
 const number = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toFixed(3));
 
-function verdict(ratio: number, { aim }: Figure): string {
+/** CPU time comes in steps of 10 ms: below this a ratio of two is mostly rounding, as in a smoke run. */
+const leastCpuUs = 200_000;
+
+function verdict(ratio: number, { aim }: Figure, measured: readonly (readonly Measured[])[]): string {
+  if (measured.flat().some(({ cpuUs: us }) => us < leastCpuUs)) return 'too short to judge';
   const met = 'atMost' in aim ? ratio <= aim.atMost : ratio >= aim.atLeast;
   return `aim ${'atMost' in aim ? `≤ ${aim.atMost}` : `≥ ${aim.atLeast}`}: ${met ? 'met' : 'MISSED'}`;
 }
@@ -102,7 +106,7 @@ export async function compare(options: CompareOptions): Promise<void> {
     const middle = median(ratios);
     const spread = [Math.min(...ratios), middle, Math.max(...ratios)].map((ratio) => ratio.toFixed(2));
     console.log(
-      `    ratio     min ${spread[0]}   median ${spread[1]}   max ${spread[2]}   (${verdict(middle, figure)})`,
+      `    ratio     min ${spread[0]}   median ${spread[1]}   max ${spread[2]}   (${verdict(middle, figure, measured)})`,
     );
   }
   console.log('');
