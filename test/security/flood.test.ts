@@ -210,15 +210,11 @@ onEachServer(
       ).toEqual([]);
       // V8 keeps its heap for later; that it is bounded was shown above.
       const allowed = kind.startsWith('Bun') ? 150 : 700;
-      await eventually(
-        () => residentMegabytes(server()) - firstMegabytes < allowed,
-        {
-          timeoutMs: 30_000,
-          what: () => `memory to come back: ${firstMegabytes} MB before, ${residentMegabytes(server())} MB now`,
-        },
-        40_000,
-      );
-    });
+      await eventually(() => residentMegabytes(server()) - firstMegabytes < allowed, {
+        timeoutMs: 30_000,
+        what: () => `memory to come back: ${firstMegabytes} MB before, ${residentMegabytes(server())} MB now`,
+      });
+    }, 40_000);
   },
   { kinds: ['Bun, Redis', 'Deno, memory'] },
 );
