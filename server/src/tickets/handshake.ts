@@ -69,7 +69,7 @@ export function createHandshake(settings: TicketSettings): Handshake {
     if (owed.has(hash)) return ['miss', null];
     const known = consumed.get(hash);
     if (known) return ['in_process', known];
-    const about = { traceId, ticket: shortHash(hash) };
+    const about = { traceId, ticketId: shortHash(hash) };
     if (!store.ready) throw ticketsNotReady(log, about);
     const at = now();
     let taken: TakenTicket | null;
@@ -106,7 +106,7 @@ export function createHandshake(settings: TicketSettings): Handshake {
 
   /** Opens the ticket of a pass that nobody else is opening here. */
   const openAlone = async (pass: Pass, state: PassState): Promise<OpenOutcome> => {
-    const about = { traceId: state.traceId, ticket: pass.ticketId };
+    const about = { traceId: state.traceId, ticketId: pass.ticketId };
     // Asked before the claim: what decides is that this instance held the record when the connection came.
     const ours = consumed.get(state.hash) !== undefined;
     const answer = await claim(state);
@@ -135,7 +135,7 @@ export function createHandshake(settings: TicketSettings): Handshake {
       const hash = isTicketShaped(ticket) ? hashTicket(ticket) : null;
       const [source, record] = hash === null ? (['miss', null] as const) : await look(hash, traceId);
       settings.onPass(source);
-      const about = { traceId, ...(hash !== null && { ticket: shortHash(hash) }) };
+      const about = { traceId, ...(hash !== null && { ticketId: shortHash(hash) }) };
       log.info({ ...about, source }, 'Ticket pass');
       if (hash === null || record === null || source === 'miss') throw new UsherError('TICKET_INVALID');
       refuseEnded(record);
@@ -149,7 +149,7 @@ export function createHandshake(settings: TicketSettings): Handshake {
     },
     async open(pass, { nonce } = {}) {
       if (closed) throw new UsherError('DRAINING');
-      const about = { ticket: pass.ticketId };
+      const about = { ticketId: pass.ticketId };
       const state = passes.get(pass);
       passes.delete(pass);
       if (!state) return refuse('a pass opens once', about);

@@ -54,7 +54,7 @@ export function createIssuer(settings: TicketSettings): Issuer {
         throw cause instanceof UsherError ? cause : ticketsNotReady(log, about, cause);
       });
       settings.onIssue();
-      log.debug({ traceId, ticket: shortHash(hash), userId: principal.userId }, 'Ticket issued');
+      log.debug({ traceId, ticketId: shortHash(hash), userId: principal.userId }, 'Ticket issued');
       return { ticket, expiresAt, expiresInMs: settings.ticketTtlMs, path: upgradePaths[0] };
     },
     close() {

@@ -7,7 +7,7 @@ import type { TicketLog } from './tickets.ts';
  */
 export function ticketsNotReady(
   log: TicketLog,
-  about: { readonly traceId: string; readonly sessionId?: string; readonly ticket?: string },
+  about: { readonly traceId: string; readonly sessionId?: string; readonly ticketId?: string },
   cause?: unknown,
 ): UsherError {
   log.warn(cause === undefined ? about : { ...about, err: cause }, '[WSTicket] Redis client not available');

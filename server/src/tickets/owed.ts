@@ -49,7 +49,7 @@ export function createOwed(options: OwedOptions): Owed {
       return false;
     }
     debts.delete(hash);
-    const about = { ticket: debt.pass.ticketId, traceId: debt.traceId };
+    const about = { ticketId: debt.pass.ticketId, traceId: debt.traceId };
     if (won) {
       log.info(about, 'Ticket claimed after the fact');
     } else {
@@ -63,7 +63,7 @@ export function createOwed(options: OwedOptions): Owed {
     try {
       options.onLost(pass);
     } catch (error) {
-      log.error({ err: error, ticket: pass.ticketId }, 'A lost ticket claim could not be reported');
+      log.error({ err: error, ticketId: pass.ticketId }, 'A lost ticket claim could not be reported');
     }
   };
 
