@@ -211,6 +211,7 @@ export function clusterClient({ urls, timeoutMs, log }: ClusterClientOptions): N
       // A cluster that has lost a primary is still one: the others must not wait for it.
       await until(isWhole, Math.min(newPrimaryMs, timeoutMs / 2));
       await until(isThere, timeoutMs);
+      if (!isThere()) throw new Error('No primary of the Redis Cluster answers');
     },
     destroy() {
       closed = true;
