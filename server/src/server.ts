@@ -349,7 +349,9 @@ export async function startServer(options: ServerOptions): Promise<UsherServer> 
       }),
     ),
   });
-  publish = listener.publish;
+  publish = (group, frame) => {
+    if (listener.publish(group, frame) === 'behind') sockets.noteBehind();
+  };
   onClose(setGauges(metrics, { health, redis, probe, memory, inFlight }), (stop) => stop());
 
   let closing: Promise<void> | undefined;

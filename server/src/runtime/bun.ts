@@ -37,9 +37,8 @@ function listen(options: ListenOptions): Listener {
   });
   return {
     port: server.port as number,
-    publish: (group, frame) => {
-      server.publish(group, frame);
-    },
+    // 0: dropped, the socket is about to be closed; -1: it is behind.
+    publish: (group, frame) => (server.publish(group, frame) > 0 ? 'taken' : 'behind'),
     stop: (now) => server.stop(now),
   };
 }

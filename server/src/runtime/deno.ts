@@ -54,6 +54,7 @@ function listen(options: ListenOptions): Listener {
     port: server.addr.port,
     publish(group, frame) {
       for (const socket of groups.get(group) ?? []) socket.send(frame);
+      return 'taken';
     },
     async stop(now) {
       clearInterval(drainTimer);

@@ -44,10 +44,13 @@ export interface ListenOptions {
   handle(request: Request, peer: Peer): Promise<Response | Upgrade>;
 }
 
+/** `behind`: at least one socket of the group did not take the frame at once. */
+export type PublishOutcome = 'taken' | 'behind';
+
 export interface Listener {
   readonly port: number;
   /** Sends one frame to every socket of a group, with one write per socket and turn where the runtime can. */
-  publish(group: string, frame: string): void;
+  publish(group: string, frame: string): PublishOutcome;
   /** Takes no new connections; ends the open ones when `now`. */
   stop(now: boolean): Promise<void>;
 }

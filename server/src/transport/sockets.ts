@@ -30,10 +30,15 @@ export interface Sockets {
   readonly all: ReadonlySet<Connection>;
   /** @throws UsherError CONNECTION_LIMIT when too many are on their way, or have not said who they are */
   make(connectionId: string, request: UpgradeRequest): Connection;
+  /** A frame was not taken at once by everybody: remembers by whom, so that a cut that follows is counted as what it is. */
+  noteBehind(): void;
   /** Told when a connection has gone. */
   onClosed(listener: () => void): void;
   close(): void;
 }
+
+/** While somebody is behind, all are looked at this often at most. */
+const noteEveryMs = 100;
 
 /** Tells a client of 11.25 to open its next connection before it leaves this one. */
 export const reconnectFrame = '{"id":null,"method":"reconnect"}';
@@ -76,6 +81,15 @@ export function createSockets(options: SocketsOptions): Sockets {
       if (wasStuck || code === codes.SLOW_CONSUMER.close) metrics.slowConsumers.inc();
       for (const listener of closedListeners) listener();
     },
+  };
+
+  let notedAt = 0;
+  /** Bun cuts who is behind within the same burst, long before the next sweep would see it. */
+  const noteBehind = (): void => {
+    const at = now();
+    if (at - notedAt < noteEveryMs) return;
+    notedAt = at;
+    for (const connection of all) if (connection.isOpen) watchWrites(connection, at);
   };
 
   const heartbeat = (connection: Connection, at: number): void => {
@@ -150,6 +164,7 @@ export function createSockets(options: SocketsOptions): Sockets {
       opening.add(connection);
       return connection;
     },
+    noteBehind,
     onClosed(listener) {
       closedListeners.add(listener);
     },
