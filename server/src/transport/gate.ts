@@ -18,7 +18,7 @@ export class Gate {
     return new Promise((letIn) => this.#waiting.push({ weight: share, letIn }));
   }
 
-  /** MUST be called once for each that entered, with the same weight or in parts of it. */
+  /** MUST be called once for each that entered, with the same weight or, where the gate is as wide, in parts of it. */
   leave(weight = 1): void {
     this.#inside -= Math.min(weight, this.#size);
     for (let next = this.#waiting[0]; next && this.#inside + next.weight <= this.#size; next = this.#waiting[0]) {

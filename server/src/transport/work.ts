@@ -24,7 +24,7 @@ export interface WorkCounter {
 export interface RequestWork {
   /** Begins one call of it. @throws UsherError RATE_LIMITED */
   begin(granted: Granted, signal: AbortSignal | undefined): Work;
-  /** Its answer is made: what was held is free. */
+  /** Its answer is made, or has begun to be sent: what was held is free, and calls that go on hold their own. */
   end(): void;
 }
 
@@ -69,12 +69,13 @@ export function createWorkCounter(options: WorkCounterOptions): WorkCounter {
     request(calls) {
       let held: { readonly userId: string; readonly user: User; readonly turn: Promise<void> } | undefined;
       let reads = 0;
+      let isOver = false;
       /** All turns of a request are taken at once: two that each waited for the other's would wait for ever. */
       const takeTurns = (userId: string): Promise<void> => {
         if (held === undefined) {
           const user = enter(userId);
-          reads = calls;
-          held = { userId, user, turn: user.reads.enter(calls) };
+          reads = Math.min(calls, maxReadsAtOnce);
+          held = { userId, user, turn: user.reads.enter(reads) };
         }
         return held.turn;
       };
@@ -94,11 +95,22 @@ export function createWorkCounter(options: WorkCounterOptions): WorkCounter {
           const follow = (): void => over.abort(signal?.reason);
           if (signal?.aborted) follow();
           else signal?.addEventListener('abort', follow, { once: true });
+          let hasOwnTurn = false;
+          const rest = (): void => {
+            if (hasOwnTurn) user.reads.leave();
+            else if (!isOver) void giveBack(1);
+            hasOwnTurn = false;
+          };
           return {
             signal: over.signal,
-            turn: () => takeTurns(userId),
-            rest: () => void giveBack(1),
+            async turn() {
+              if (!isOver) return takeTurns(userId);
+              await user.reads.enter();
+              hasOwnTurn = true;
+            },
+            rest,
             end() {
+              if (hasOwnTurn) rest();
               if (!items.delete(item)) return;
               signal?.removeEventListener('abort', follow);
               leave(userId, user);
@@ -106,6 +118,7 @@ export function createWorkCounter(options: WorkCounterOptions): WorkCounter {
           };
         },
         end() {
+          isOver = true;
           void giveBack(reads);
           if (held) leave(held.userId, held.user);
         },
