@@ -61,6 +61,7 @@ async function serveBystander(server: Server): Promise<void> {
 onEachServer(
   (server, kind) => {
     let firstMegabytes = 0;
+    const unfinished: Socket[] = [];
     /** A connection that is accepted: what comes before that has a bound of its own. */
     const open = async (userId: string) => {
       const client = await openRaw(server(), { token: await mintToken({ userId }) });
@@ -159,6 +160,50 @@ onEachServer(
       });
       expect(peak - firstMegabytes).toBeLessThan(700);
     }, 60_000);
+
+    /** A request whose body of 1 MB is sent but for its last bytes. */
+    const sendSlowly = (path: string, token?: string): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const socket = connect(server().port, '127.0.0.1');
+        unfinished.push(socket);
+        socket.on('error', reject);
+        let received = '';
+        socket.on('data', (chunk) => {
+          received += chunk.toString();
+          if (received.endsWith('}')) resolve(received);
+        });
+        const authorization = token === undefined ? '' : `Authorization: Bearer ${token}\r\n`;
+        socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\n${authorization}Content-Length: 1048576\r\n\r\n`);
+        socket.write(' '.repeat(1_000_000));
+      });
+
+    test('200 strangers who send large bodies slowly are refused before they are read', async () => {
+      const peak = await peakMegabytes(server(), async () => {
+        const paths = Array.from({ length: 200 }, (_, at) => (at % 2 === 0 ? '/trpc/topic.publish' : '/ws-ticket'));
+        for (const answer of await Promise.all(paths.map((path) => sendSlowly(path)))) {
+          expect(answer).toStartWith('HTTP/1.1 401');
+          expect(answer).toContain('UNAUTHORIZED');
+        }
+      });
+      await isServed();
+      for (const socket of unfinished.splice(0)) socket.destroy();
+      // Read, they are beyond 220 on Bun, and beyond 700 on Deno.
+      expect(peak - residentMegabytes(server())).toBeLessThan(150);
+    });
+
+    test('a user may have so many large bodies under way, and one more is RATE_LIMITED', async () => {
+      const token = await publisherToken({ userId: 'uploader' });
+      const answers = Array.from({ length: 70 }, () => sendSlowly('/trpc/topic.publish', token));
+      const refused = await Promise.any(answers);
+      expect(refused).toStartWith('HTTP/1.1 429');
+      expect(refused).toContain('RATE_LIMITED');
+      await isServed();
+      for (const answer of answers) answer.catch(() => {});
+      for (const socket of unfinished.splice(0)) socket.destroy();
+      const event = { name: 'e', data: 'x'.repeat(60_000) };
+      const publish = () => mutate(server(), 'topic.publish', { topic: 'public:uploaded', event }, { token });
+      await eventually(async () => (await publish()).status === 200, { what: 'room for another body' });
+    });
 
     test('subscribing and leaving 3,000 times leaves nothing behind', async () => {
       await using client = await open('fickle');

@@ -23,6 +23,18 @@ export async function readBody(request: Request, limits: BodyLimits): Promise<Re
   return new Request(request.url, { method: request.method, headers, body: bytes, signal: request.signal });
 }
 
+/** Bodies of at most this many bytes are read from anybody. */
+const smallBodyBytes = 16_384;
+
+/** Bytes a body may take of the memory while it is read; 0 where that is too little to be counted, or it is not read. */
+export function weightOf({ method, headers }: Request, { maxBodyBytes }: BodyLimits): number {
+  if (method === 'GET' || method === 'HEAD') return 0;
+  const stated = headers.get('content-length');
+  if (stated === null) return headers.has('transfer-encoding') ? maxBodyBytes : 0;
+  const bytes = Number(stated);
+  return bytes <= smallBodyBytes || bytes > maxBodyBytes ? 0 : bytes;
+}
+
 /** The bytes of a body. @throws UsherError PAYLOAD_TOO_LARGE, BAD_REQUEST */
 export function collect(request: Request, limits: BodyLimits): Promise<Uint8Array<ArrayBuffer>> {
   const stated = request.headers.get('content-length');

@@ -13,7 +13,8 @@ import type { Granted } from '../auth/verdict.ts';
 import { healthAnswer, isHealthPath } from '../health/answer.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Peer, Upgrade } from '../runtime/runtime.ts';
-import { type BodyLimits, collect, readBody } from './body.ts';
+import { type BodyLimits, collect, readBody, weightOf } from './body.ts';
+import { createBodyBudget } from './body-budget.ts';
 import { type CorsOptions, corsHeaders, preflight } from './cors.ts';
 import { refusal, retryAfterHeader, trpcRefusal, withTraceId } from './refusal.ts';
 import { traceIdOf } from './trace.ts';
@@ -50,6 +51,7 @@ const securityHeaders = {
 /** Everything that arrives over HTTP: tRPC, its plain aliases, health, metrics, and upgrades. */
 export function createHandle(options: HttpOptions): Handle {
   const { ports, metrics, log } = options;
+  const bodies = createBodyBudget();
 
   const counted = (error: unknown, traceId: string): UsherError => {
     const refused = toRefusal(error);
@@ -58,13 +60,32 @@ export function createHandle(options: HttpOptions): Handle {
     return refused;
   };
 
+  /** Whoever sends much tells first who he is: else strangers could fill the memory by sending slowly. */
+  const weighed = async <T>(request: Request, grant: () => Promise<Granted>, read: () => Promise<T>): Promise<T> => {
+    const bytes = weightOf(request, options.body);
+    if (bytes === 0) return read();
+    const { principal } = await grant();
+    const giveBack = bodies.take(principal.userId, bytes);
+    try {
+      return await read();
+    } finally {
+      giveBack();
+    }
+  };
+
   const issueTicket = async (facts: RequestFacts): Promise<Response> => {
     const { request, traceId } = facts;
     if (request.method !== 'POST') {
       throw new UsherError('BAD_REQUEST', { message: `Wanted POST: current value is "${request.method}"` });
     }
-    const { principal } = await options.authenticate(facts);
-    const text = new TextDecoder().decode(await collect(request, options.body)).trim();
+    const granted = await options.authenticate(facts);
+    const { principal } = granted;
+    const bytes = await weighed(
+      request,
+      async () => granted,
+      () => collect(request, options.body),
+    );
+    const text = new TextDecoder().decode(bytes).trim();
     if (text === '') return ticketAnswer(await ports.tickets.issue(principal, {}, traceId));
     let input: unknown;
     try {
@@ -78,13 +99,17 @@ export function createHandle(options: HttpOptions): Handle {
 
   const trpc = async (facts: RequestFacts): Promise<Response> => {
     const { traceId } = facts;
+    let asked: Promise<Granted> | undefined;
+    const grant = (): Promise<Granted> => {
+      asked ??= options.authenticate(facts);
+      return asked;
+    };
     let req: Request;
     try {
-      req = await readBody(withUrl(facts), options.body);
+      req = await weighed(facts.request, grant, () => readBody(withUrl(facts), options.body));
     } catch (error) {
       return trpcRefusal(counted(error, traceId), traceId);
     }
-    let asked: Promise<Granted> | undefined;
     let granted: Granted | undefined;
     let hasContext = false;
     let work: RequestWork | undefined;
@@ -102,8 +127,7 @@ export function createHandle(options: HttpOptions): Handle {
           traceId,
           socket: null,
           async authenticate() {
-            asked ??= options.authenticate(facts);
-            granted = await asked;
+            granted = await grant();
             return granted.principal;
           },
           begin: (principal, signal) => (work as RequestWork).begin(granted ?? { principal, issuedAt: 0 }, signal),
