@@ -314,7 +314,10 @@ onEachServer(
       expect(new Set(ids).size).toBe(ids.length);
     });
   },
-  { env: { TOPIC_MAX_EVENTS: String(topicMaxEvents), MAX_REPLAY_EVENTS: String(maxReplayEvents) } },
+  {
+    kinds: ['Bun, memory', 'Bun, Redis', 'Deno, memory', 'Deno, Redis'],
+    env: { TOPIC_MAX_EVENTS: String(topicMaxEvents), MAX_REPLAY_EVENTS: String(maxReplayEvents) },
+  },
 );
 
 describe('degraded and restored', () => {
